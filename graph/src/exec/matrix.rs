@@ -1,0 +1,136 @@
+//! f32 matrix products and attention: shapes taken apart for the kernels.
+
+use super::elementwise::broadcast_strides;
+use super::{operand, optional};
+use crate::exec::Memory;
+use crate::ir::{Activation, DType, Op};
+use crate::plan::{Sizes, Step, View};
+use fourlane_kernels::attention::{self, Mask, Rows};
+use fourlane_kernels::gemm::{self, Epilogue};
+
+/// Working memory, in floats, of `MatMul`, `Gemm` (a packed second operand) and `Attention`.
+pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
+    let (Some((_, a)), Some((_, b))) = (input(0), input(1)) else { return 0 };
+    match op {
+        Op::Attention { heads, .. } => {
+            input(2).map_or(0, |(_, v)| attention::scratch_len(&head_shape(*heads, 1.0, &a, &b, &v)))
+        }
+        Op::Gemm { trans_b: true, .. } => gemm::packed_len(b[1], b[0]),
+        _ => {
+            let (k, n) = matrix_of(&b);
+            gemm::packed_len(k, n)
+        }
+    }
+}
+
+/// The last two axes; a vector is a column.
+fn matrix_of(shape: &Sizes) -> (usize, usize) {
+    match **shape {
+        [] => (1, 1),
+        [k] => (k, 1),
+        [.., k, n] => (k, n),
+    }
+}
+
+fn scratch<'m>(step: &Step, memory: &'m Memory) -> &'m mut [f32] {
+    memory.write(&step.scratch)
+}
+
+pub(super) fn matmul(step: &Step, memory: &Memory) {
+    let (a, b, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
+    let (k, n) = matrix_of(&b.shape);
+    let m = if a.shape.len() > 1 { a.shape[a.shape.len() - 2] } else { 1 };
+    let lead = |shape: &Sizes| Sizes::new(&shape[..shape.len().saturating_sub(2)]).unwrap_or_default();
+    let (a_lead, b_lead) = (lead(&a.shape), lead(&b.shape));
+    // The batch axes of the output, whatever ones (m, n) are missing because an operand is a vector.
+    let missing = usize::from(a.shape.len() < 2) + usize::from(b.shape.len() < 2);
+    let batch = Sizes::new(&out.shape[..(out.shape.len() + missing).saturating_sub(2)]).unwrap_or_default();
+    let (x, y, result): (&[f32], &[f32], &mut [f32]) = (memory.read(a), memory.read(b), memory.write(out));
+    let packed = scratch(step, memory);
+    let epilogue = Epilogue::default();
+    if b_lead.count() == 1 {
+        gemm::pack_b(k, n, y, n, 1, packed);
+        let rows = batch.count() * m;
+        gemm::gemm(rows, n, k, x, k, packed, result, n, &epilogue);
+        return;
+    }
+    let (a_strides, b_strides) = (broadcast_strides(&a_lead, &batch), broadcast_strides(&b_lead, &batch));
+    for i in 0..batch.count() {
+        let (mut rest, mut at_a, mut at_b) = (i, 0, 0);
+        for axis in (0..batch.len()).rev() {
+            let index = rest % batch[axis];
+            rest /= batch[axis];
+            at_a += index * a_strides[axis];
+            at_b += index * b_strides[axis];
+        }
+        gemm::pack_b(k, n, &y[at_b * k * n..][..k * n], n, 1, packed);
+        gemm::gemm(m, n, k, &x[at_a * m * k..][..m * k], k, packed, &mut result[i * m * n..][..m * n], n, &epilogue);
+    }
+}
+
+pub(super) fn gemm(alpha: f32, beta: f32, trans_b: bool, step: &Step, memory: &Memory) {
+    let (a, b, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
+    let (m, k, n) = (a.shape[0], a.shape[1], out.shape[1]);
+    let (row_stride, col_stride) = if trans_b { (1, k) } else { (n, 1) };
+    let packed = scratch(step, memory);
+    gemm::pack_b(k, n, memory.read(b), row_stride, col_stride, packed);
+    let result: &mut [f32] = memory.write(out);
+    gemm::gemm(m, n, k, memory.read(a), k, packed, result, n, &Epilogue { alpha, ..Epilogue::default() });
+    if let Some(c) = step.inputs.get(2).and_then(Option::as_ref) {
+        let (strides, c) = (broadcast_strides(&c.shape, &out.shape), memory.read::<f32>(c));
+        for (i, x) in result.iter_mut().enumerate() {
+            *x += beta * c[i / n * strides[0] + i % n * strides[1]];
+        }
+    }
+}
+
+pub(super) fn linear(activation: Activation, alpha: f32, step: &Step, memory: &Memory) {
+    let (x, out) = (operand(step, 0), &step.outputs[0]);
+    let (k, n) = (x.shape[x.shape.len() - 1], out.shape[out.shape.len() - 1]);
+    let m = out.shape.count().checked_div(n).unwrap_or(0);
+    let (bias, residual) = (optional(step, memory, 2), optional(step, memory, 3));
+    let epilogue = Epilogue { alpha, bias, activation, residual, residual_stride: n };
+    gemm::gemm(m, n, k, memory.read(x), k, memory.read(operand(step, 1)), memory.write(out), n, &epilogue);
+}
+
+fn head_shape(heads: usize, scale: f32, q: &Sizes, k: &Sizes, v: &Sizes) -> attention::Shape {
+    attention::Shape { seq_q: q[1], seq_k: k[1], head_dim: q[2] / heads, v_dim: v[2] / heads, scale }
+}
+
+pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) {
+    let [q, k, v] = [0, 1, 2].map(|i| operand(step, i));
+    let out = &step.outputs[0];
+    let shape = head_shape(heads, scale, &q.shape, &k.shape, &v.shape);
+    let scores = Sizes::new(&[q.shape[0], heads, shape.seq_q, shape.seq_k]).unwrap_or_default();
+    let mask = step.inputs.get(3).and_then(Option::as_ref).map(|m| (m, broadcast_strides(&m.shape, &scores)));
+    let scratch = scratch(step, memory);
+    let result: &mut [f32] = memory.write(out);
+    let rows = |view: &View, batch: usize, head: usize, dim: usize| -> (usize, usize) {
+        let stride = view.shape[2];
+        (batch * view.shape[1] * stride + head * dim, stride)
+    };
+    for batch in 0..q.shape[0] {
+        for head in 0..heads {
+            let part = |view, dim| {
+                let (start, stride) = rows(view, batch, head, dim);
+                Rows { data: &memory.read::<f32>(view)[start..], stride }
+            };
+            let mask = mask.as_ref().map(|(view, strides)| Mask {
+                data: &memory.read::<f32>(view)[batch * strides[0] + head * strides[1]..],
+                row_stride: strides[2],
+            });
+            let (start, stride) = rows(out, batch, head, shape.v_dim);
+            let (d, dv) = (shape.head_dim, shape.v_dim);
+            attention::attention(
+                &shape,
+                part(q, d),
+                part(k, d),
+                part(v, dv),
+                mask,
+                &mut result[start..],
+                stride,
+                scratch,
+            );
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Views become slices: the one place where steps reach into the arena.
+
+use crate::plan::{Buffer, Plan, View};
+use crate::weights::Weights;
+use bytemuck::Pod;
+
+/// The memory of a run.
+pub(crate) struct Memory<'a> {
+    arena: *mut u8,
+    len: usize,
+    weights: &'a Weights,
+    plan: &'a Plan,
+}
+
+impl<'a> Memory<'a> {
+    /// `arena` is at least as large as the plan says, and aligned to 16 bytes.
+    pub fn new(arena: &'a mut [u8], weights: &'a Weights, plan: &'a Plan) -> Memory<'a> {
+        assert!(arena.len() >= plan.arena && (arena.as_ptr() as usize).is_multiple_of(16));
+        Memory { arena: arena.as_mut_ptr(), len: arena.len(), weights, plan }
+    }
+
+    /// The elements of an operand.
+    pub fn read<T: Pod>(&self, view: &View) -> &[T] {
+        let range = view.range();
+        let bytes = match view.buffer {
+            // Packed panels are as long as their kernel wants them, not as their shape says.
+            Buffer::Weight(slot) => self.weights.data(slot),
+            Buffer::Plan => &self.plan.constants.bytes()[range],
+            Buffer::Arena => {
+                assert!(range.end <= self.len);
+                // SAFETY: in bounds of the arena, which is borrowed for 'a. The plan keeps a step's results and scratch
+                // apart from its operands (`Plan::assert_disjoint`), and a step asks for each result once, so no
+                // `&mut` to these bytes is alive.
+                unsafe { std::slice::from_raw_parts(self.arena.add(range.start), range.len()) }
+            }
+        };
+        bytemuck::cast_slice(bytes)
+    }
+
+    /// The elements of a result or of scratch, which the step asks for once.
+    #[allow(clippy::mut_from_ref)]
+    pub fn write<T: Pod>(&self, view: &View) -> &mut [T] {
+        let range = view.range();
+        assert!(view.buffer == Buffer::Arena && range.end <= self.len);
+        // SAFETY: in bounds of the arena, which is borrowed mutably for 'a; apart from every other slice that this
+        // step asks for, as the plan has it (see `read`).
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.arena.add(range.start), range.len()) };
+        bytemuck::cast_slice_mut(bytes)
+    }
+}

@@ -1,0 +1,233 @@
+//! The interpreter of a plan: one step, one kernel.
+//!
+//! Nothing here allocates. `check` runs when a plan is made and refuses what `run` could not do, so that `run` fails
+//! only for what the data says (an index outside a table).
+
+mod elementwise;
+mod matrix;
+mod memory;
+mod movement;
+mod quantized;
+
+use crate::error::Error;
+use crate::ir::{DType, Node, Op, Reduce, Unary};
+use crate::plan::{Sizes, Step};
+use fourlane_kernels::reduce::{self, ReduceOp};
+use fourlane_kernels::{layer_norm, softmax};
+pub(crate) use memory::Memory;
+
+/// Working memory of a node on operands of these types and shapes.
+pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> Result<usize, Error> {
+    let input = |i: usize| inputs.get(i).copied().flatten();
+    Ok(match &node.op {
+        Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } => matrix::scratch_floats(&node.op, &input) * 4,
+        Op::MatMulInteger => quantized::scratch_bytes(&input),
+        // Row gathering reads i64.
+        Op::Gather { .. } => input(1).filter(|(t, _)| *t == DType::I32).map_or(0, |(_, s)| s.count() * 8),
+        _ => 0,
+    })
+}
+
+/// Whether `run` can do this step.
+pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
+    let dtype = |i: usize| step.inputs.get(i).copied().flatten().map(|v| v.dtype);
+    let present = |i: usize| dtype(i).is_some();
+    let refuse = |why: String| Err(Error::unsupported(&node.name, why));
+    let wanted = match &node.op {
+        Op::Where | Op::Binary(_) | Op::Gemm { .. } | Op::MatMul | Op::MatMulInteger => 2,
+        Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } | Op::CumSum { .. } => 2,
+        Op::Attention { .. } | Op::Linear { .. } => 2,
+        Op::LinearInt8 { .. } => 5,
+        Op::Range => 3,
+        Op::ConstantOfShape { .. } | Op::Dims(_) | Op::Shape { .. } => 0,
+        _ => 1,
+    };
+    if (0..wanted).any(|i| !present(i)) {
+        return Err(Error::invalid(&node.name, "an operand is missing"));
+    }
+    let x = dtype(0).unwrap_or(DType::I64);
+    let float = matches!(
+        node.op,
+        Op::Softmax { .. }
+            | Op::LayerNorm { .. }
+            | Op::MatMul
+            | Op::Gemm { .. }
+            | Op::Attention { .. }
+            | Op::Linear { .. }
+            | Op::DynamicQuantizeLinear
+    );
+    if float && step.inputs.iter().flatten().any(|v| v.dtype != DType::F32) {
+        return refuse(format!("a {} operand where float32 is wanted", x.name()));
+    }
+    match &node.op {
+        Op::Unary(op) => elementwise::check_unary(*op, x).map_or(Ok(()), refuse),
+        Op::Binary(op) => elementwise::check_binary(*op, x).map_or(Ok(()), refuse),
+        Op::Softmax { axis, coerced } => {
+            let shape = step.outputs[0].shape;
+            let axis = crate::infer::normalize_axis(*axis, shape.len()).unwrap_or(0);
+            match *coerced || shape.get(axis + 1..).is_none_or(|rest| rest.iter().product::<usize>() == 1) {
+                true => Ok(()),
+                false => refuse("softmax over an axis that is not the last".into()),
+            }
+        }
+        Op::Reduce { .. } => match reduction(step) {
+            Some(_) if matches!(x, DType::F32 | DType::I64 | DType::I32) => Ok(()),
+            Some(_) => refuse(format!("a reduction of {}", x.name())),
+            None => refuse("a reduction over axes that are not neighbours".into()),
+        },
+        Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => match dtype(1) {
+            Some(DType::I64 | DType::I32) => Ok(()),
+            other => refuse(format!("indices of type {}", other.map_or("nothing", DType::name))),
+        },
+        Op::Range | Op::CumSum { .. } if x == DType::Bool => refuse("numbers of type bool".into()),
+        Op::Gemm { trans_a: true, .. } => refuse("Gemm with a transposed first operand".into()),
+        Op::AttentionHeads { .. } | Op::Dims(_) | Op::Shape { .. } => {
+            refuse("an operator that should have been replaced".into())
+        }
+        Op::MatMulInteger | Op::LinearInt8 { .. } | Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => {
+            quantized::check(&node.op, step).map_or(Ok(()), refuse)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs one step.
+pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+    match &node.op {
+        Op::Unary(op) => elementwise::unary(*op, step, memory),
+        Op::Binary(op) => elementwise::binary(*op, step, memory),
+        Op::Where => elementwise::select(step, memory),
+        Op::Cast(_) => elementwise::cast(step, memory),
+        Op::Reduce { op, .. } => reduce_step(*op, step, memory),
+        Op::Softmax { axis, coerced } => {
+            let (shape, x) = (step.outputs[0].shape, in_place(step, memory));
+            let axis = crate::infer::normalize_axis(*axis, shape.len()).unwrap_or(0);
+            let cols = if *coerced { shape[axis..].iter().product() } else { shape.get(axis).copied().unwrap_or(1) };
+            softmax::softmax(x, x.len() / cols.max(1), cols);
+        }
+        Op::LayerNorm { axis, epsilon } => {
+            let shape = step.outputs[0].shape;
+            let axis = crate::infer::normalize_axis(*axis, shape.len()).unwrap_or(0);
+            let (rows, cols) = (shape[..axis].iter().product(), shape[axis..].iter().product());
+            let operand = |i| optional(step, memory, i);
+            let x = in_place(step, memory);
+            layer_norm::layer_norm_in_place(x, rows, cols, operand(1), operand(2), *epsilon);
+        }
+        Op::MatMul => matrix::matmul(step, memory),
+        Op::Gemm { alpha, beta, trans_b, .. } => matrix::gemm(*alpha, *beta, *trans_b, step, memory),
+        Op::Attention { heads, scale } => matrix::attention(*heads, *scale, step, memory),
+        Op::Linear { activation, alpha, .. } => matrix::linear(*activation, *alpha, step, memory),
+        Op::LinearInt8 { activation } => quantized::linear(*activation, step, memory),
+        Op::MatMulInteger => quantized::matmul(step, memory),
+        Op::DynamicQuantizeLinear => quantized::dynamic_quantize(step, memory),
+        Op::QuantizeLinear { axis } => quantized::quantize(*axis, step, memory),
+        Op::DequantizeLinear { axis } => quantized::dequantize(*axis, step, memory),
+        Op::Transpose { .. } | Op::Expand | Op::Slice => movement::strided(&node.op, step, memory),
+        Op::Reshape { .. } | Op::Unsqueeze | Op::Squeeze | Op::Flatten { .. } => movement::copy(step, memory),
+        Op::Concat { axis } => movement::concat(*axis, step, memory),
+        Op::Split { axis } => movement::split(*axis, step, memory),
+        Op::Gather { axis } => return movement::gather(*axis, node, step, memory),
+        Op::GatherElements { axis } => return movement::gather_elements(*axis, node, step, memory),
+        Op::GatherNd { batch_dims } => return movement::gather_nd(*batch_dims, node, step, memory),
+        Op::ConstantOfShape { value } => movement::fill(&value.data, step, memory),
+        Op::Tile => movement::tile(step, memory),
+        Op::Pad => movement::pad(step, memory),
+        Op::Range => movement::range(step, memory),
+        Op::CumSum { exclusive, reverse } => movement::cumulate(*exclusive, *reverse, step, memory),
+        Op::Shape { .. } | Op::Dims(_) | Op::AttentionHeads { .. } => {}
+    }
+    Ok(())
+}
+
+/// The f32 operand `i`, if there is one.
+fn optional<'m>(step: &Step, memory: &'m Memory, i: usize) -> Option<&'m [f32]> {
+    step.inputs.get(i)?.as_ref().map(|view| memory.read(view))
+}
+
+/// Operand `i`, which `check` has found.
+fn operand(step: &Step, i: usize) -> &crate::plan::View {
+    step.inputs[i].as_ref().expect("checked when planned")
+}
+
+/// The result, holding the first operand already: planned in its place, or copied there.
+fn in_place<'m>(step: &Step, memory: &'m Memory) -> &'m mut [f32] {
+    let (from, to) = (operand(step, 0), &step.outputs[0]);
+    if (from.buffer, from.offset) != (to.buffer, to.offset) {
+        memory.write(to).copy_from_slice(memory.read::<f32>(from));
+    }
+    memory.write(to)
+}
+
+/// `[outer, len, inner]` of a reduction over neighbouring axes.
+fn reduction(step: &Step) -> Option<[usize; 3]> {
+    let shape = operand(step, 0).shape;
+    // Reducing an axis of size 1 does nothing, so these do not matter.
+    let axes = || step.numbers.iter().map(|&a| a as usize).filter(|&a| shape[a] != 1);
+    let (Some(first), Some(last)) = (axes().next(), axes().next_back()) else {
+        return Some([shape.count(), 1, 1]);
+    };
+    let between = (first..=last).filter(|a| shape[*a] != 1).count();
+    (between == axes().count()).then(|| {
+        let size = |r: &[usize]| r.iter().product();
+        [size(&shape[..first]), size(&shape[first..=last]), size(&shape[last + 1..])]
+    })
+}
+
+fn reduce_step(op: Reduce, step: &Step, memory: &Memory) {
+    let (Some([outer, len, inner]), view) = (reduction(step), operand(step, 0)) else { return };
+    match view.dtype {
+        DType::F32 => {
+            let op = match op {
+                Reduce::Mean => ReduceOp::Mean,
+                Reduce::Sum => ReduceOp::Sum,
+                Reduce::Max => ReduceOp::Max,
+                Reduce::Min => ReduceOp::Min,
+            };
+            reduce::reduce(op, outer, len, inner, memory.read(view), memory.write(&step.outputs[0]));
+        }
+        DType::I64 => {
+            reduce_integers::<i64>(op, [outer, len, inner], memory.read(view), memory.write(&step.outputs[0]))
+        }
+        _ => reduce_integers::<i32>(op, [outer, len, inner], memory.read(view), memory.write(&step.outputs[0])),
+    }
+}
+
+fn reduce_integers<T: Copy + Into<i64> + elementwise::FromI64>(op: Reduce, dims: [usize; 3], x: &[T], out: &mut [T]) {
+    let [_, len, inner] = dims;
+    for (i, slot) in out.iter_mut().enumerate() {
+        let (o, r) = (i / inner, i % inner);
+        let all = (0..len).map(|l| x[(o * len + l) * inner + r].into());
+        *slot = T::from_i64(match op {
+            Reduce::Sum => all.fold(0, i64::wrapping_add),
+            Reduce::Mean => all.fold(0, i64::wrapping_add) / (len as i64).max(1),
+            Reduce::Max => all.max().unwrap_or(0),
+            Reduce::Min => all.min().unwrap_or(0),
+        });
+    }
+}
+
+impl From<Unary> for Option<fourlane_kernels::unary::UnaryOp> {
+    fn from(op: Unary) -> Self {
+        use fourlane_kernels::unary::UnaryOp;
+        Some(match op {
+            Unary::Abs => UnaryOp::Abs,
+            Unary::Neg => UnaryOp::Neg,
+            Unary::Sign => UnaryOp::Sign,
+            Unary::Ceil => UnaryOp::Ceil,
+            Unary::Floor => UnaryOp::Floor,
+            Unary::Sqrt => UnaryOp::Sqrt,
+            Unary::Reciprocal => UnaryOp::Reciprocal,
+            Unary::Exp => UnaryOp::Exp,
+            Unary::Log => UnaryOp::Log,
+            Unary::Sin => UnaryOp::Sin,
+            Unary::Cos => UnaryOp::Cos,
+            Unary::Erf => UnaryOp::Erf,
+            Unary::Tanh => UnaryOp::Tanh,
+            Unary::Sigmoid => UnaryOp::Sigmoid,
+            Unary::Relu => UnaryOp::Relu,
+            Unary::Gelu => UnaryOp::Gelu,
+            Unary::GeluTanh => UnaryOp::GeluTanh,
+            Unary::Not | Unary::IsNan => return None,
+        })
+    }
+}

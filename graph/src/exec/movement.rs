@@ -1,0 +1,269 @@
+//! Steps that move elements without computing with them.
+
+use super::elementwise::broadcast_strides;
+use super::operand;
+use crate::error::Error;
+use crate::exec::Memory;
+use crate::infer::normalize_axis;
+use crate::ir::{DType, Node, Op};
+use crate::plan::{MAX_RANK, Sizes, Step, View};
+use fourlane_kernels::{gather as rows, strided};
+
+/// `Transpose`, `Expand`, `Slice`: the operand read with other strides.
+pub(super) fn strided(op: &Op, step: &Step, memory: &Memory) {
+    let (x, out) = (operand(step, 0), &step.outputs[0]);
+    let mut strides = [0isize; MAX_RANK];
+    let mut start = 0;
+    match op {
+        Op::Transpose { perm } => {
+            let own = contiguous(&x.shape);
+            for (stride, &axis) in strides.iter_mut().zip(perm) {
+                *stride = own[axis] as isize;
+            }
+        }
+        Op::Slice => {
+            start = step.numbers[0] as usize;
+            for (stride, &n) in strides.iter_mut().zip(&step.numbers[1..]) {
+                *stride = n as isize;
+            }
+        }
+        _ => strides = broadcast_strides(&x.shape, &out.shape).map(|s| s as isize),
+    }
+    let strides = &strides[..out.shape.len()];
+    if out.shape.count() == 0 {
+        return;
+    }
+    match out.dtype.size() {
+        8 => strided_of::<u64>(x, start, strides, out, memory),
+        4 => strided_of::<u32>(x, start, strides, out, memory),
+        _ => strided_of::<u8>(x, start, strides, out, memory),
+    }
+}
+
+fn strided_of<T: bytemuck::Pod + fourlane_kernels::Element>(x: &View, start: usize, strides: &[isize], out: &View, memory: &Memory) {
+    strided::copy::<T>(&out.shape, &memory.read(x)[start..], strides, memory.write(out));
+}
+
+fn contiguous(shape: &Sizes) -> [usize; MAX_RANK] {
+    let mut strides = [0; MAX_RANK];
+    let mut stride = 1;
+    for axis in (0..shape.len()).rev() {
+        strides[axis] = stride;
+        stride *= shape[axis];
+    }
+    strides
+}
+
+/// The same bytes elsewhere.
+pub(super) fn copy(step: &Step, memory: &Memory) {
+    memory.write::<u8>(&bytes(&step.outputs[0])).copy_from_slice(memory.read(&bytes(operand(step, 0))));
+}
+
+/// A view of the bytes of a view.
+fn bytes(view: &View) -> View {
+    let shape = Sizes::new(&[view.range().len()]).unwrap_or_default();
+    View { dtype: DType::U8, shape, ..*view }
+}
+
+/// `(outer, inner)`: how often a run along `axis` starts, and the bytes of one element of the axis.
+fn around(shape: &Sizes, axis: i64, dtype: DType) -> (usize, usize, usize) {
+    let axis = normalize_axis(axis, shape.len()).unwrap_or(0);
+    (axis, shape[..axis].iter().product(), shape[axis + 1..].iter().product::<usize>() * dtype.size())
+}
+
+pub(super) fn concat(axis: i64, step: &Step, memory: &Memory) {
+    let out = &step.outputs[0];
+    let (axis, outer, inner) = around(&out.shape, axis, out.dtype);
+    let (row, result) = (out.shape[axis] * inner, memory.write::<u8>(&bytes(out)));
+    let mut at = 0;
+    for view in step.inputs.iter().flatten() {
+        let (length, x) = (view.shape[axis] * inner, memory.read::<u8>(&bytes(view)));
+        for o in 0..outer {
+            result[o * row + at..][..length].copy_from_slice(&x[o * length..][..length]);
+        }
+        at += length;
+    }
+}
+
+pub(super) fn split(axis: i64, step: &Step, memory: &Memory) {
+    let view = operand(step, 0);
+    let (axis, outer, inner) = around(&view.shape, axis, view.dtype);
+    let (row, x) = (view.shape[axis] * inner, memory.read::<u8>(&bytes(view)));
+    let mut at = 0;
+    for out in &step.outputs {
+        let (length, result) = (out.shape[axis] * inner, memory.write::<u8>(&bytes(out)));
+        for o in 0..outer {
+            result[o * length..][..length].copy_from_slice(&x[o * row + at..][..length]);
+        }
+        at += length;
+    }
+}
+
+/// An index read from i64 or i32 indices.
+fn index_at(view: &View, memory: &Memory, i: usize) -> i64 {
+    match view.dtype {
+        DType::I32 => memory.read::<i32>(view)[i].into(),
+        _ => memory.read::<i64>(view)[i],
+    }
+}
+
+/// `index` counted from the front of `size` elements.
+fn resolve(index: i64, size: usize, node: &Node) -> Result<usize, Error> {
+    normalize_axis(index, size).ok_or_else(|| Error::IndexOutOfRange { node: node.name.clone(), index, rows: size })
+}
+
+pub(super) fn gather(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+    let (x, indices) = (operand(step, 0), operand(step, 1));
+    let (axis, outer, inner) = around(&x.shape, axis, x.dtype);
+    let indices: &[i64] = match indices.dtype {
+        DType::I32 => {
+            let wide = View { dtype: DType::I64, shape: indices.shape, ..step.scratch };
+            let wide = memory.write::<i64>(&wide);
+            for (to, &from) in wide.iter_mut().zip(memory.read::<i32>(indices)) {
+                *to = from.into();
+            }
+            wide
+        }
+        _ => memory.read(indices),
+    };
+    let size = x.shape[axis];
+    let (data, out) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(&step.outputs[0])));
+    let length = indices.len() * inner;
+    for o in 0..outer {
+        let table = &data[o * size * inner..][..size * inner];
+        rows::rows(table, inner, indices, &mut out[o * length..][..length]).map_err(|i| Error::IndexOutOfRange {
+            node: node.name.clone(),
+            index: indices[i],
+            rows: size,
+        })?;
+    }
+    Ok(())
+}
+
+pub(super) fn gather_elements(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+    let (x, indices, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
+    let axis = normalize_axis(axis, x.shape.len()).unwrap_or(0);
+    let (strides, own) = (contiguous(&x.shape), contiguous(&indices.shape));
+    let size = x.dtype.size();
+    let (data, result) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(out)));
+    for i in 0..out.shape.count() {
+        let mut at = 0;
+        for a in 0..x.shape.len() {
+            let index = match a == axis {
+                true => resolve(index_at(indices, memory, i), x.shape[a], node)?,
+                // Indices may cover less of the other axes than the data, never more.
+                false => resolve((i / own[a] % indices.shape[a]) as i64, x.shape[a], node)?,
+            };
+            at += index * strides[a];
+        }
+        result[i * size..][..size].copy_from_slice(&data[at * size..][..size]);
+    }
+    Ok(())
+}
+
+pub(super) fn gather_nd(batch_dims: usize, node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+    let (x, indices, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
+    let depth = indices.shape.last().copied().unwrap_or(1);
+    let inner = x.shape[batch_dims + depth..].iter().product::<usize>() * x.dtype.size();
+    let batch: usize = x.shape[..batch_dims].iter().product();
+    let tuples = indices.shape.count().checked_div(depth).unwrap_or(0);
+    let (data, result) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(out)));
+    for t in 0..tuples {
+        let mut at = t / (tuples / batch.max(1)).max(1);
+        for d in 0..depth {
+            let size = x.shape[batch_dims + d];
+            at = at * size + resolve(index_at(indices, memory, t * depth + d), size, node)?;
+        }
+        result[t * inner..][..inner].copy_from_slice(&data[at * inner..][..inner]);
+    }
+    Ok(())
+}
+
+/// Every element is `value`.
+pub(super) fn fill(value: &[u8], step: &Step, memory: &Memory) {
+    for element in memory.write::<u8>(&bytes(&step.outputs[0])).chunks_exact_mut(value.len().max(1)) {
+        element.copy_from_slice(value);
+    }
+}
+
+/// Copies the elements of `x` that `source` finds for each element of the output; the others are left.
+fn pick(step: &Step, memory: &Memory, source: impl Fn(usize, usize) -> Option<usize>) {
+    let (x, out) = (operand(step, 0), &step.outputs[0]);
+    let (own, to) = (contiguous(&x.shape), contiguous(&out.shape));
+    let size = x.dtype.size();
+    let (data, result) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(out)));
+    for i in 0..out.shape.count() {
+        let at = (0..out.shape.len())
+            .try_fold(0, |at, a| Some(at + source(a, i / to[a] % out.shape[a]).filter(|&s| s < x.shape[a])? * own[a]));
+        if let Some(at) = at {
+            result[i * size..][..size].copy_from_slice(&data[at * size..][..size]);
+        }
+    }
+}
+
+pub(super) fn tile(step: &Step, memory: &Memory) {
+    let shape = operand(step, 0).shape;
+    pick(step, memory, |axis, i| Some(i % shape[axis]));
+}
+
+pub(super) fn pad(step: &Step, memory: &Memory) {
+    let zero = [0u8; 8];
+    let value = match step.inputs.get(2).and_then(Option::as_ref) {
+        Some(value) => memory.read::<u8>(&bytes(value)),
+        None => &zero[..step.outputs[0].dtype.size()],
+    };
+    fill(value, step, memory);
+    pick(step, memory, |axis, i| usize::try_from(i as i64 - step.numbers[axis]).ok());
+}
+
+pub(super) fn range(step: &Step, memory: &Memory) {
+    let (start, delta, out) = (operand(step, 0), operand(step, 2), &step.outputs[0]);
+    match out.dtype {
+        DType::I32 => {
+            let (start, delta) = (memory.read::<i32>(start)[0], memory.read::<i32>(delta)[0]);
+            for (i, x) in memory.write::<i32>(out).iter_mut().enumerate() {
+                *x = start.wrapping_add(delta.wrapping_mul(i as i32));
+            }
+        }
+        DType::I64 => {
+            let (start, delta) = (memory.read::<i64>(start)[0], memory.read::<i64>(delta)[0]);
+            for (i, x) in memory.write::<i64>(out).iter_mut().enumerate() {
+                *x = start.wrapping_add(delta.wrapping_mul(i as i64));
+            }
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn cumulate(exclusive: bool, reverse: bool, step: &Step, memory: &Memory) {
+    match step.outputs[0].dtype {
+        DType::F32 => cumulate_of::<f32>(exclusive, reverse, step, memory, |a, b| a + b),
+        DType::I64 => cumulate_of::<i64>(exclusive, reverse, step, memory, i64::wrapping_add),
+        DType::I32 => cumulate_of::<i32>(exclusive, reverse, step, memory, i32::wrapping_add),
+        _ => {}
+    }
+}
+
+fn cumulate_of<T: bytemuck::Pod + Default>(
+    exclusive: bool,
+    reverse: bool,
+    step: &Step,
+    memory: &Memory,
+    add: fn(T, T) -> T,
+) {
+    let (x, out) = (operand(step, 0), &step.outputs[0]);
+    let axis = normalize_axis(index_at(operand(step, 1), memory, 0), x.shape.len()).unwrap_or(0);
+    let (len, inner): (usize, usize) = (x.shape[axis], x.shape[axis + 1..].iter().product());
+    let (data, result) = (memory.read::<T>(x), memory.write::<T>(out));
+    for start in (0..data.len()).step_by((len * inner).max(1)) {
+        for r in 0..inner {
+            let mut sum = T::default();
+            for l in 0..len {
+                let at = start + if reverse { len - 1 - l } else { l } * inner + r;
+                let next = add(sum, data[at]);
+                result[at] = if exclusive { sum } else { next };
+                sum = next;
+            }
+        }
+    }
+}

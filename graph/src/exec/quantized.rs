@@ -1,0 +1,179 @@
+//! Integer matrix products and the steps between floats and integers.
+
+use super::{operand, optional};
+use crate::exec::Memory;
+use crate::infer::normalize_axis;
+use crate::ir::{Activation, DType, Op};
+use crate::plan::{Sizes, Step, View};
+use crate::weights::int8;
+use fourlane_kernels::gemm::Epilogue;
+use fourlane_kernels::gemm_int8::{self, Int8};
+use fourlane_kernels::quantize as kernel;
+
+pub(super) fn scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
+    match input(1) {
+        Some((_, b)) if b.len() >= 2 => {
+            let (k, n) = (b[b.len() - 2], b[b.len() - 1]);
+            // Packed b, then zero points widened to i32.
+            gemm_int8::packed_len(k, n).next_multiple_of(16) + zero_points_bytes(input(2), input(3))
+        }
+        _ => 0,
+    }
+}
+
+fn zero_points_bytes(a: Option<(DType, Sizes)>, b: Option<(DType, Sizes)>) -> usize {
+    [a, b].iter().map(|z| z.map_or(1, |(_, s)| s.count().max(1)) * 4).sum()
+}
+
+pub(super) fn check(op: &Op, step: &Step) -> Option<String> {
+    let dtype = |i: usize| step.inputs.get(i).copied().flatten().map(|v| v.dtype);
+    let is_int8 = |t: Option<DType>| matches!(t, Some(DType::U8 | DType::I8));
+    let shown = |t: Option<DType>| t.map_or("nothing", DType::name);
+    match op {
+        Op::MatMulInteger if !is_int8(dtype(0)) || !is_int8(dtype(1)) => {
+            Some(format!("an integer product of {} and {}", shown(dtype(0)), shown(dtype(1))))
+        }
+        Op::MatMulInteger => {
+            let (a, b) = (operand(step, 0).shape, operand(step, 1).shape);
+            let rows = a.len().checked_sub(2).map_or(1, |i| a[i]);
+            let zero_rows = step.inputs.get(2).copied().flatten().map_or(1, |z| z.shape.count());
+            match (b.len(), zero_rows) {
+                (2, 1) => None,
+                (2, n) if a.len() == 2 && n == rows => None,
+                _ => Some("an integer product of stacked matrices".into()),
+            }
+        }
+        Op::LinearInt8 { .. } => (!is_int8(dtype(0))).then(|| format!("an integer product of {}", shown(dtype(0)))),
+        Op::QuantizeLinear { .. } => match step.outputs[0].dtype {
+            DType::U8 | DType::I8 if dtype(0) == Some(DType::F32) => None,
+            to => Some(format!("quantisation of {} to {}", shown(dtype(0)), to.name())),
+        },
+        _ => match dtype(0) {
+            Some(DType::U8 | DType::I8 | DType::I32) => None,
+            other => Some(format!("dequantisation of {}", shown(other))),
+        },
+    }
+}
+
+fn integers<'m>(view: &View, memory: &'m Memory) -> Int8<'m> {
+    int8(view.dtype, memory.read(view))
+}
+
+/// The single zero point in `view`; 0 if absent.
+fn zero_point(view: Option<&View>, memory: &Memory, i: usize) -> i32 {
+    let Some(view) = view else { return 0 };
+    match view.dtype {
+        DType::I8 => memory.read::<i8>(view).get(i).map_or(0, |&z| z.into()),
+        DType::I32 => memory.read::<i32>(view).get(i).copied().unwrap_or(0),
+        _ => memory.read::<u8>(view).get(i).map_or(0, |&z| z.into()),
+    }
+}
+
+fn zero_points(view: Option<&View>, memory: &Memory, out: &mut [i32]) {
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = zero_point(view, memory, i);
+    }
+}
+
+pub(super) fn matmul(step: &Step, memory: &Memory) {
+    let (a, b, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
+    let (k, n) = (b.shape[0], b.shape[1]);
+    let m = a.shape.count().checked_div(k).unwrap_or(0);
+    let zero = |i: usize| step.inputs.get(i).and_then(Option::as_ref);
+    let packed = gemm_int8::packed_len(k, n).next_multiple_of(16);
+    let (panels, zeros) = memory.write::<u8>(&step.scratch).split_at_mut(packed);
+    let zeros: &mut [i32] = bytemuck::cast_slice_mut(zeros);
+    let (a_zero, b_zero) = zeros.split_at_mut(zero(2).map_or(1, |z| z.shape.count().max(1)));
+    zero_points(zero(2), memory, a_zero);
+    zero_points(zero(3), memory, b_zero);
+    let panels = &mut panels[..gemm_int8::packed_len(k, n)];
+    gemm_int8::pack_b(k, n, integers(b, memory), n, 1, panels);
+    gemm_int8::gemm_i32(m, n, k, integers(a, memory), k, a_zero, panels, b_zero, memory.write(out), n);
+}
+
+pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
+    let (x, out) = (operand(step, 0), &step.outputs[0]);
+    let (k, n) = (x.shape[x.shape.len() - 1], out.shape[out.shape.len() - 1]);
+    let m = out.shape.count().checked_div(n).unwrap_or(0);
+    let a_zero = [zero_point(step.inputs[2].as_ref(), memory, 0)];
+    let (bias, residual) = (optional(step, memory, 6), optional(step, memory, 7));
+    let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
+    let b_zero = step.inputs[5].as_ref().map_or(&[][..], |z| memory.read::<i32>(z));
+    let (a_scale, b_scale) = (memory.read(operand(step, 1)), memory.read(operand(step, 4)));
+    let panels = memory.read(operand(step, 3));
+    gemm_int8::gemm_f32(
+        m,
+        n,
+        k,
+        integers(x, memory),
+        k,
+        &a_zero,
+        panels,
+        b_zero,
+        a_scale,
+        b_scale,
+        &epilogue,
+        memory.write(out),
+        n,
+    );
+}
+
+pub(super) fn dynamic_quantize(step: &Step, memory: &Memory) {
+    let [y, scale, zero] = [0, 1, 2].map(|i| &step.outputs[i]);
+    let (s, z) = kernel::dynamic_quantize(memory.read(operand(step, 0)), memory.write(y));
+    memory.write::<f32>(scale)[0] = s;
+    memory.write::<u8>(zero)[0] = z;
+}
+
+/// Calls `f(range of elements, index of their scale)` for each run of elements with one scale.
+fn for_each_scale(axis: i64, step: &Step, mut f: impl FnMut(std::ops::Range<usize>, usize)) {
+    let (shape, scales) = (step.outputs[0].shape, operand(step, 1).shape.count());
+    if scales <= 1 {
+        return f(0..shape.count(), 0);
+    }
+    let axis = normalize_axis(axis, shape.len()).unwrap_or(0);
+    let inner: usize = shape[axis + 1..].iter().product();
+    for run in 0..shape.count().checked_div(inner).unwrap_or(0) {
+        f(run * inner..(run + 1) * inner, run % scales);
+    }
+}
+
+pub(super) fn quantize(axis: i64, step: &Step, memory: &Memory) {
+    let (x, out) = (memory.read::<f32>(operand(step, 0)), &step.outputs[0]);
+    let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.inputs.get(2).and_then(Option::as_ref));
+    let zero = |i| zero_point(zero, memory, i);
+    match out.dtype {
+        DType::I8 => {
+            let y = memory.write(out);
+            for_each_scale(axis, step, |r, s| kernel::quantize_i8(&x[r.clone()], scales[s], zero(s) as i8, &mut y[r]));
+        }
+        _ => {
+            let y = memory.write(out);
+            for_each_scale(axis, step, |r, s| kernel::quantize_u8(&x[r.clone()], scales[s], zero(s) as u8, &mut y[r]));
+        }
+    }
+}
+
+pub(super) fn dequantize(axis: i64, step: &Step, memory: &Memory) {
+    let (x, y) = (operand(step, 0), memory.write::<f32>(&step.outputs[0]));
+    let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.inputs.get(2).and_then(Option::as_ref));
+    let zero = |i| zero_point(zero, memory, i);
+    match x.dtype {
+        DType::I8 => {
+            let x = memory.read(x);
+            for_each_scale(axis, step, |r, s| {
+                kernel::dequantize_i8(&x[r.clone()], scales[s], zero(s) as i8, &mut y[r])
+            });
+        }
+        DType::I32 => {
+            let x = memory.read(x);
+            for_each_scale(axis, step, |r, s| kernel::dequantize_i32(&x[r.clone()], scales[s], zero(s), &mut y[r]));
+        }
+        _ => {
+            let x = memory.read(x);
+            for_each_scale(axis, step, |r, s| {
+                kernel::dequantize_u8(&x[r.clone()], scales[s], zero(s) as u8, &mut y[r])
+            });
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The model as data, the passes that improve it, the static plan and the executor.
+//!
+//! A loader builds a [`Model`]; [`Session::new`] improves it, packs its weights and runs it.
+
+pub mod dim;
+mod error;
+mod exec;
+pub mod infer;
+pub mod ir;
+pub mod passes;
+mod plan;
+mod session;
+mod tensor;
+mod weights;
+
+pub use error::Error;
+pub use ir::Model;
+pub use session::{Outputs, Report, Session, ShapeReport};
+pub use tensor::{Data, TensorView};

@@ -1,0 +1,207 @@
+//! Scaled dot-product attention, found in the operators that exporters spell it with, becomes one operator on
+//! `[batch, seq, hidden]` tensors: no transposes, no score tensors, no expanded masks.
+//!
+//! The pattern is walked backwards from the product with v: an optional guard against NaN, the softmax, then in any
+//! order scalings, additive masks and `Where` masks, down to the product of q and k. Each of q, k and v is followed
+//! through transposes and scalings to the reshape that split the heads.
+
+use super::rewrite::{Fresh, Matcher, rewrite};
+use crate::dim::Dim;
+use crate::error::Error;
+use crate::ir::{Binary, Model, Node, Op, Tensor, Unary, ValueId};
+
+/// Fuses attention; [`Op::AttentionHeads`] is spelt out before, so that there is one pattern.
+pub fn run(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, spell_out)?;
+    rewrite(model, attention)
+}
+
+/// `AttentionHeads` in the operators that it stands for.
+fn spell_out(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let Op::AttentionHeads { scale } = node.op else { return None };
+    let (q, k, v) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let head_dim = m.shape(q)?.get(3)?.known();
+    let scale = scale.or_else(|| head_dim.map(|d| 1.0 / (d as f32).sqrt()))?;
+    let name = &node.name;
+    let k = fresh.node(Op::Transpose { perm: vec![0, 1, 3, 2] }, &[k], name);
+    let scores = fresh.node(Op::MatMul, &[q, k], name);
+    let scale = fresh.constant(Tensor::scalar_f32(scale));
+    let mut scores = fresh.node(Op::Binary(Binary::Mul), &[scores, scale], name);
+    if let Some(mask) = node.input(3) {
+        scores = fresh.node(Op::Binary(Binary::Add), &[scores, mask], name);
+    }
+    let weights = fresh.node(Op::Softmax { axis: -1, coerced: false }, &[scores], name);
+    fresh.finish(Op::MatMul, &[weights, v], *node.outputs.first()?, name);
+    Some(())
+}
+
+/// A `[batch, seq, hidden]` tensor read as heads.
+struct Heads {
+    source: ValueId,
+    /// Axes of `[batch, seq, heads, dim]` in the order in which the product reads them.
+    perm: [usize; 4],
+    scale: f32,
+    heads: i64,
+    dim: i64,
+}
+
+fn heads(m: &Matcher, mut value: ValueId) -> Option<Heads> {
+    let mut perm = [0, 1, 2, 3];
+    let mut scale = 1.0;
+    loop {
+        if let Some((x, c)) = m.scaled(value) {
+            scale *= c;
+            value = x;
+            continue;
+        }
+        let node = m.producer(value)?;
+        match &node.op {
+            Op::Transpose { perm: inner } => {
+                for axis in &mut perm {
+                    *axis = *inner.get(*axis)?;
+                }
+                value = node.input(0)?;
+            }
+            Op::Reshape { .. } => {
+                let mut source = node.input(0)?;
+                let [batch, seq, heads, dim] = m.shape(value)? else { return None };
+                let (heads, dim) = (heads.known()?, dim.known()?);
+                let hidden = Dim::Const(heads.checked_mul(dim)?);
+                if m.shape(source)? != [batch.clone(), seq.clone(), hidden] {
+                    return None;
+                }
+                while let Some((x, c)) = m.scaled(source).filter(|_| m.is_used_once(source)) {
+                    scale *= c;
+                    source = x;
+                }
+                return Some(Heads { source, perm, scale, heads, dim });
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// What is added to the scores.
+enum Mask {
+    Values(ValueId),
+    /// `fill` where `condition` is true (or false, if `inverted`), else 0.
+    Fill {
+        condition: ValueId,
+        fill: ValueId,
+        inverted: bool,
+    },
+}
+
+struct Scores {
+    q: ValueId,
+    k: ValueId,
+    scale: f32,
+    masks: Vec<Mask>,
+}
+
+/// Whether scalings and masks lead from `value` back to a product of two computed tensors.
+fn leads_to_scores(m: &Matcher, value: ValueId, depth: usize) -> bool {
+    let Some(node) = m.producer(value).filter(|_| depth > 0) else { return false };
+    let next = |i| node.input(i).is_some_and(|v| leads_to_scores(m, v, depth - 1));
+    match node.op {
+        Op::MatMul => m.shape(value).is_some_and(|s| s.len() == 4),
+        Op::Binary(Binary::Add | Binary::Mul) => next(0) || next(1),
+        Op::Binary(Binary::Div) => next(0),
+        Op::Where => next(1) || next(2),
+        _ => false,
+    }
+}
+
+fn scores(m: &Matcher, mut value: ValueId) -> Option<Scores> {
+    const DEPTH: usize = 6;
+    let mut scale = 1.0;
+    let mut masks = Vec::new();
+    for _ in 0..DEPTH {
+        if let Some((x, c)) = m.scaled(value) {
+            scale *= c;
+            value = x;
+            continue;
+        }
+        let node = m.producer(value)?;
+        match node.op {
+            Op::MatMul => {
+                let (q, k) = node.operands()?;
+                return Some(Scores { q, k, scale, masks });
+            }
+            // A mask under a scaling would have to be scaled too; nobody exports that.
+            _ if scale != 1.0 => return None,
+            Op::Binary(Binary::Add) => {
+                let (a, b) = node.operands()?;
+                let (inner, mask) = if leads_to_scores(m, a, DEPTH) { (a, b) } else { (b, a) };
+                masks.push(Mask::Values(mask));
+                value = inner;
+            }
+            Op::Where => {
+                let (condition, x, y) = (node.input(0)?, node.input(1)?, node.input(2)?);
+                let inverted = m.scalar(y).is_some();
+                let (fill, inner) = if inverted { (y, x) } else { (x, y) };
+                m.scalar(fill)?;
+                masks.push(Mask::Fill { condition, fill, inverted });
+                value = inner;
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The value under expansions: attention broadcasts by itself.
+fn unexpanded(m: &Matcher, value: ValueId) -> ValueId {
+    match m.producer(value) {
+        Some(node) if node.op == Op::Expand => node.input(0).map_or(value, |x| unexpanded(m, x)),
+        _ => value,
+    }
+}
+
+/// The softmax's result under `Where(IsNaN(p), 0, p)`: a row without any key gives zeros, as ours does by itself.
+fn under_nan_guard(m: &Matcher, value: ValueId) -> ValueId {
+    let guarded = || {
+        let node = m.producer(value).filter(|n| n.op == Op::Where)?;
+        let test = m.producer(node.input(0)?).filter(|n| n.op == Op::Unary(Unary::IsNan))?;
+        let p = node.input(2)?;
+        (test.input(0)? == p && m.scalar(node.input(1)?)? == 0.0).then_some(p)
+    };
+    guarded().unwrap_or(value)
+}
+
+fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    if node.op != Op::MatMul {
+        return None;
+    }
+    let (weights, v) = node.operands()?;
+    let softmax = m.producer(under_nan_guard(m, weights))?;
+    let Op::Softmax { axis: -1 | 3, .. } = softmax.op else { return None };
+    let scores = scores(m, softmax.input(0)?)?;
+    let (q, k, v) = (heads(m, scores.q)?, heads(m, scores.k)?, heads(m, v)?);
+    let in_place = q.perm == [0, 2, 1, 3] && k.perm == [0, 2, 3, 1] && v.perm == [0, 2, 1, 3];
+    if !in_place || q.heads != k.heads || q.heads != v.heads || q.dim != k.dim || v.scale != 1.0 {
+        return None;
+    }
+    let (name, output) = (&node.name, *node.outputs.first()?);
+    let mut mask = None;
+    for part in scores.masks {
+        let part = match part {
+            Mask::Values(mask) => unexpanded(m, mask),
+            Mask::Fill { condition, fill, inverted } => {
+                let (condition, zero) = (unexpanded(m, condition), fresh.constant(Tensor::scalar_f32(0.0)));
+                let (x, y) = if inverted { (zero, fill) } else { (fill, zero) };
+                fresh.node(Op::Where, &[condition, x, y], name)
+            }
+        };
+        mask = Some(mask.map_or(part, |other| fresh.node(Op::Binary(Binary::Add), &[other, part], name)));
+    }
+    let op = Op::Attention { heads: q.heads as usize, scale: scores.scale * q.scale * k.scale };
+    let operands: Vec<ValueId> = [q.source, k.source, v.source].into_iter().chain(mask).collect();
+    let joined = fresh.node(op, &operands, name);
+    // Back to the shape that the product had; `layout` removes this against what the exporter does next.
+    let [batch, heads, seq, dim] = m.shape(output)? else { return None };
+    let split = fresh.dims(&[batch.clone(), seq.clone(), heads.clone(), dim.clone()], name);
+    let split = fresh.node(Op::Reshape { allow_zero: true }, &[joined, split], name);
+    fresh.finish(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[split], output, name);
+    Some(())
+}

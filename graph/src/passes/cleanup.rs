@@ -1,0 +1,133 @@
+//! Dead code, common subexpressions, and operators that do nothing.
+
+use super::rewrite::Matcher;
+use crate::error::Error;
+use crate::infer::MAX_TRACKED;
+use crate::ir::{Model, Node, Op, Tensor, ValueId};
+use std::collections::HashMap;
+
+/// Removes nodes whose results nobody reads, and constants likewise.
+pub fn dead_code(model: &mut Model) -> usize {
+    let mut needed = vec![false; model.value_count as usize];
+    model.outputs.iter().for_each(|port| needed[port.value.0 as usize] = true);
+    for node in model.nodes.iter().rev() {
+        if node.outputs.iter().any(|id| needed[id.0 as usize]) {
+            node.inputs.iter().flatten().for_each(|id| needed[id.0 as usize] = true);
+        }
+    }
+    let before = model.nodes.len();
+    model.nodes.retain(|node| node.outputs.iter().any(|id| needed[id.0 as usize]));
+    model.constants.retain(|id, _| needed[id.0 as usize]);
+    before - model.nodes.len()
+}
+
+/// Makes equal computations one: exporters write the same mask for every layer.
+pub fn common_subexpressions(model: &mut Model) -> usize {
+    let mut same = Renaming::new(model);
+    // Equal small constants first, so that the nodes that read them become equal.
+    let mut ids: Vec<ValueId> = model.constants.keys().copied().collect();
+    ids.sort_unstable();
+    let mut first: HashMap<(&[usize], &[u8]), ValueId> = HashMap::new();
+    for id in ids {
+        let tensor: &Tensor = &model.constants[&id];
+        if tensor.len() <= MAX_TRACKED {
+            let twin = *first.entry((&tensor.shape, &tensor.data)).or_insert(id);
+            if twin != id && model.constants[&twin].dtype == tensor.dtype {
+                same.rename(id, twin);
+            }
+        }
+    }
+    let mut count = 0;
+    let mut known: HashMap<Vec<Option<ValueId>>, Vec<usize>> = HashMap::new();
+    for i in 0..model.nodes.len() {
+        same.apply(&mut model.nodes[i]);
+        let node = &model.nodes[i];
+        let bucket = known.entry(node.inputs.clone()).or_default();
+        let is_twin = |other: &&usize| {
+            let other = &model.nodes[**other];
+            other.op == node.op && other.outputs.len() == node.outputs.len()
+        };
+        match bucket.iter().find(is_twin) {
+            Some(&twin) => {
+                for (id, first) in node.outputs.iter().zip(&model.nodes[twin].outputs) {
+                    same.rename(*id, *first);
+                }
+                count += 1;
+            }
+            None => bucket.push(i),
+        }
+    }
+    same.finish(model);
+    count
+}
+
+/// Removes reshapes to the same shape, casts to the same type, expansions that expand nothing, and the like.
+pub fn identities(model: &mut Model) -> Result<usize, Error> {
+    let mut same = Renaming::new(model);
+    let mut count = 0;
+    let matcher = Matcher::new(model)?;
+    let mut renamed = Vec::new();
+    for node in &model.nodes {
+        if let (Some(x), [y]) = (node.input(0), node.outputs.as_slice())
+            && is_identity(&matcher, node, x, *y)
+        {
+            renamed.push((*y, x));
+        }
+    }
+    for (from, to) in renamed {
+        same.rename(from, to);
+        count += 1;
+    }
+    for node in &mut model.nodes {
+        same.apply(node);
+    }
+    same.finish(model);
+    Ok(count)
+}
+
+fn is_identity(m: &Matcher, node: &Node, x: ValueId, y: ValueId) -> bool {
+    let (Some(from), Some(to)) = (m.shape(x), m.shape(y)) else { return false };
+    match &node.op {
+        Op::Reshape { .. } | Op::Unsqueeze | Op::Squeeze | Op::Flatten { .. } | Op::Expand | Op::Tile => from == to,
+        Op::Cast(_) => m.dtype(x) == m.dtype(y),
+        Op::Transpose { perm } => perm.is_sorted(),
+        // Equal lengths on every axis: everything is taken, and in order unless a step is negative.
+        Op::Slice => {
+            let forward = node
+                .input(4)
+                .is_none_or(|steps| m.elements(steps).is_some_and(|s| s.iter().all(|d| d.sign() == Some(1))));
+            from == to && forward
+        }
+        Op::Concat { .. } => node.inputs.len() == 1,
+        _ => false,
+    }
+}
+
+/// Values that are to be read as others.
+struct Renaming(Vec<ValueId>);
+
+impl Renaming {
+    fn new(model: &Model) -> Renaming {
+        Renaming((0..model.value_count).map(ValueId).collect())
+    }
+
+    fn get(&self, id: ValueId) -> ValueId {
+        self.0[id.0 as usize]
+    }
+
+    fn rename(&mut self, from: ValueId, to: ValueId) {
+        self.0[from.0 as usize] = self.get(to);
+    }
+
+    fn apply(&self, node: &mut Node) {
+        for id in node.inputs.iter_mut().flatten() {
+            *id = self.get(*id);
+        }
+    }
+
+    fn finish(&self, model: &mut Model) {
+        for port in &mut model.outputs {
+            port.value = self.get(port.value);
+        }
+    }
+}

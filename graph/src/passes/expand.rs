@@ -1,0 +1,27 @@
+//! Element-wise work on an expanded tensor is done before the expansion: a mask is `[batch, 1, 1, seq]` for longer.
+
+use super::rewrite::rewrite;
+use crate::error::Error;
+use crate::ir::{Model, Op, ValueId};
+
+/// Moves `Expand` behind element-wise operators.
+pub fn run(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, |m, node, fresh| {
+        if !matches!(node.op, Op::Unary(_) | Op::Binary(_) | Op::Where | Op::Cast(_)) {
+            return None;
+        }
+        let inputs = node.inputs.iter().copied().collect::<Option<Vec<ValueId>>>()?;
+        let is_single = |id: ValueId| m.shape(id).is_some_and(|s| s.iter().all(|d| d.is(1)));
+        let expansion = |id: ValueId| m.producer(id).filter(|n| n.op == Op::Expand);
+        let whole = m.shape(node.outputs[0])?;
+        let shape = inputs.iter().find_map(|&id| expansion(id))?.input(1)?;
+        let small = inputs.iter().map(|&id| match expansion(id) {
+            Some(expand) => expand.input(0).filter(|_| m.shape(id) == Some(whole)),
+            None => Some(id).filter(|&id| is_single(id)),
+        });
+        let small = small.collect::<Option<Vec<ValueId>>>()?;
+        let small = fresh.node(node.op.clone(), &small, &node.name);
+        fresh.finish(Op::Expand, &[small, shape], node.outputs[0], &node.name);
+        Some(())
+    })
+}

@@ -1,0 +1,105 @@
+//! The many spellings of GELU become one operator: exact (`erf`) and approximate (`tanh`).
+//!
+//! Whatever the order of its multiplications, GELU is a product of x, one half, and `1 + erf(x / sqrt 2)` or
+//! `1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))`. So a product is taken apart into factors, and these are compared.
+
+use super::rewrite::{Fresh, Matcher, is_close, rewrite};
+use crate::error::Error;
+use crate::ir::{Binary, Model, Node, Op, Unary, ValueId};
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+/// Fuses GELUs.
+pub fn run(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, gelu)
+}
+
+/// `scale` times values.
+struct Product {
+    scale: f32,
+    values: Vec<ValueId>,
+}
+
+/// Takes a product apart, down to `stop`.
+fn product(m: &Matcher, value: ValueId, stop: Option<ValueId>, depth: usize) -> Product {
+    let whole = || Product { scale: 1.0, values: vec![value] };
+    if Some(value) == stop || depth == 0 {
+        return whole();
+    }
+    if let Some(scale) = m.scalar(value) {
+        return Product { scale, values: Vec::new() };
+    }
+    if let Some((x, c)) = m.scaled(value) {
+        let inner = product(m, x, stop, depth - 1);
+        return Product { scale: inner.scale * c, ..inner };
+    }
+    match m.binary(value, Binary::Mul) {
+        Some((a, b)) => {
+            let (mut a, b) = (product(m, a, stop, depth - 1), product(m, b, stop, depth - 1));
+            a.values.extend(b.values);
+            Product { scale: a.scale * b.scale, values: a.values }
+        }
+        None => whole(),
+    }
+}
+
+const DEPTH: usize = 4;
+
+fn gelu(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    if node.op != Op::Binary(Binary::Mul) {
+        return None;
+    }
+    let output = *node.outputs.first()?;
+    let all = product(m, output, None, DEPTH);
+    let (gate, x, op) = all.values.iter().find_map(|&gate| {
+        let (inner, one) = m.shifted(gate)?;
+        let function = m.producer(inner).filter(|_| is_close(one, 1.0))?;
+        let argument = function.input(0)?;
+        match function.op {
+            Op::Unary(Unary::Erf) => {
+                let (x, scale) = m.scaled(argument)?;
+                is_close(scale, FRAC_1_SQRT_2).then_some((gate, x, Unary::Gelu))
+            }
+            Op::Unary(Unary::Tanh) => tanh_argument(m, argument).map(|x| (gate, x, Unary::GeluTanh)),
+            _ => None,
+        }
+    })?;
+    // x may be a product itself, so the factors are taken again, down to x only.
+    let mut all = product(m, output, Some(x), DEPTH);
+    all.values.sort_unstable();
+    let mut wanted = vec![x, gate];
+    wanted.sort_unstable();
+    if all.values != wanted || !is_close(all.scale, 0.5) {
+        return None;
+    }
+    fresh.finish(Op::Unary(op), &[x], output, &node.name);
+    Some(())
+}
+
+const SQRT_2_OVER_PI: f32 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+const CUBIC: f32 = 0.044715;
+
+/// x, if `value` is `sqrt(2 / pi) (x + 0.044715 x^3)` or `x (sqrt(2 / pi) + sqrt(2 / pi) 0.044715 x^2)`.
+fn tanh_argument(m: &Matcher, value: ValueId) -> Option<ValueId> {
+    if let Some((sum, scale)) = m.scaled(value)
+        && is_close(scale, SQRT_2_OVER_PI)
+    {
+        let (a, b) = m.binary(sum, Binary::Add)?;
+        return [(a, b), (b, a)].into_iter().find_map(|(x, cube)| is_power(m, cube, x, 3, CUBIC).then_some(x));
+    }
+    let (a, b) = m.binary(value, Binary::Mul)?;
+    [(a, b), (b, a)].into_iter().find_map(|(x, sum)| {
+        let (square, scale) = m.shifted(sum)?;
+        (is_close(scale, SQRT_2_OVER_PI) && is_power(m, square, x, 2, SQRT_2_OVER_PI * CUBIC)).then_some(x)
+    })
+}
+
+/// Whether `value` is `scale * x^power`.
+fn is_power(m: &Matcher, value: ValueId, x: ValueId, power: usize, scale: f32) -> bool {
+    let factors = product(m, value, Some(x), DEPTH);
+    let exponent = |&v: &ValueId| match m.binary(v, Binary::Pow) {
+        Some((base, e)) if base == x => m.scalar(e),
+        _ => (v == x).then_some(1.0),
+    };
+    let total: Option<f32> = factors.values.iter().map(exponent).sum();
+    is_close(factors.scale, scale) && total.is_some_and(|t| is_close(t, power as f32))
+}

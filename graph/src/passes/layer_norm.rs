@@ -1,0 +1,83 @@
+//! `(x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias` becomes one operator.
+
+use super::rewrite::{Fresh, Matcher, rewrite};
+use crate::error::Error;
+use crate::ir::{Binary, Model, Node, Op, Reduce, Unary, ValueId};
+
+/// Fuses layer normalisations, then the scale and the bias that follow them.
+pub fn run(model: &mut Model) -> Result<usize, Error> {
+    let count = rewrite(model, normalization)?;
+    rewrite(model, |m, node, fresh| affine(m, node, fresh, Binary::Mul))?;
+    rewrite(model, |m, node, fresh| affine(m, node, fresh, Binary::Add))?;
+    Ok(count)
+}
+
+fn normalization(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let output = *node.outputs.first()?;
+    let (difference, deviation) = match &node.op {
+        Op::Binary(Binary::Div) => node.operands()?,
+        Op::Binary(Binary::Mul) => {
+            let (a, b) = node.operands()?;
+            let inverse = |v: ValueId| m.producer(v).filter(|n| n.op == Op::Unary(Unary::Reciprocal))?.input(0);
+            inverse(b).map(|d| (a, d)).or_else(|| inverse(a).map(|d| (b, d)))?
+        }
+        _ => return None,
+    };
+    let (variance, epsilon) = m.shifted(square_root(m, deviation)?)?;
+    let (x, mean) = m.binary(difference, Binary::Sub)?;
+    let squares = mean_of(m, variance)?;
+    if mean_of(m, mean)? != x || square(m, squares)? != difference {
+        return None;
+    }
+    fresh.finish(Op::LayerNorm { axis: -1, epsilon }, &[x], output, &node.name);
+    Some(())
+}
+
+fn square_root(m: &Matcher, value: ValueId) -> Option<ValueId> {
+    if let Some((x, power)) = m.binary(value, Binary::Pow) {
+        return m.is_scalar(power, 0.5).then_some(x);
+    }
+    m.producer(value).filter(|n| n.op == Op::Unary(Unary::Sqrt))?.input(0)
+}
+
+fn square(m: &Matcher, value: ValueId) -> Option<ValueId> {
+    if let Some((x, power)) = m.binary(value, Binary::Pow) {
+        return m.is_scalar(power, 2.0).then_some(x);
+    }
+    m.binary(value, Binary::Mul).filter(|(a, b)| a == b).map(|(a, _)| a)
+}
+
+/// x, if `value` is its mean over the last axis.
+fn mean_of(m: &Matcher, value: ValueId) -> Option<ValueId> {
+    let node = m.producer(value)?;
+    let (x, axes) = node.operands()?;
+    let last = m.shape(x)?.len() as i64 - 1;
+    let axes = m.elements(axes)?;
+    let is_last = axes.len() == 1 && (axes[0].is(-1) || axes[0].is(last));
+    (is_last && matches!(node.op, Op::Reduce { op: Reduce::Mean, keep_dims: true, .. })).then_some(x)
+}
+
+/// `LayerNorm(x) * scale` or `LayerNorm(x) [* scale] + bias`, with constants as long as the last axis.
+fn affine(m: &Matcher, node: &Node, fresh: &mut Fresh, op: Binary) -> Option<()> {
+    if node.op != Op::Binary(op) {
+        return None;
+    }
+    let (a, b) = node.operands()?;
+    let (normalized, parameter) = if m.constant(b).is_some() { (a, b) } else { (b, a) };
+    let norm = m.producer(normalized).filter(|_| m.is_used_once(normalized))?;
+    let Op::LayerNorm { axis: -1, .. } = norm.op else { return None };
+    let width = m.shape(normalized)?.last()?;
+    if m.constant(parameter)?.shape != [usize::try_from(width.known()?).ok()?] {
+        return None;
+    }
+    let slot = if op == Binary::Mul { 1 } else { 2 };
+    // A bias may follow without a scale; a scale may not follow a bias.
+    if (slot..3).any(|i| norm.input(i).is_some()) {
+        return None;
+    }
+    let mut fused = Node { outputs: node.outputs.clone(), ..norm.clone() };
+    fused.inputs.resize(slot, None);
+    fused.inputs.push(Some(parameter));
+    fresh.push(fused);
+    Some(())
+}

@@ -1,0 +1,161 @@
+//! A product with a constant matrix becomes a linear layer, which packs its weight once and swallows what follows it:
+//! bias, activation, residual.
+
+use super::rewrite::{Fresh, Matcher, rewrite};
+use crate::error::Error;
+use crate::ir::{Activation, Binary, DType, Model, Node, Op, Tensor, Unary, ValueId};
+
+/// Makes linear layers of `MatMul`, `Gemm` and dynamically quantised products.
+pub fn run(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, |m, node, fresh| {
+        matmul(m, node, fresh).or_else(|| gemm(m, node, fresh)).or_else(|| integer_product(m, node, fresh))
+    })
+}
+
+/// Lets linear layers swallow one more operator each; to be repeated until there is none.
+pub fn epilogue(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, |m, node, fresh| activation(m, node, fresh).or_else(|| addition(m, node, fresh)))
+}
+
+fn is_float_matrix(m: &Matcher, value: ValueId) -> bool {
+    m.constant(value).is_some_and(|t| t.shape.len() == 2 && t.dtype.runtime() == DType::F32)
+}
+
+fn matmul(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let (x, weight) = node.operands().filter(|_| node.op == Op::MatMul)?;
+    if !is_float_matrix(m, weight) {
+        return None;
+    }
+    let op = Op::Linear { activation: Activation::None, alpha: 1.0, trans_b: false };
+    fresh.finish(op, &[x, weight], node.outputs[0], &node.name);
+    Some(())
+}
+
+fn gemm(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let Op::Gemm { alpha, beta, trans_a: false, trans_b } = node.op else { return None };
+    let (x, weight) = node.operands()?;
+    if !is_float_matrix(m, weight) {
+        return None;
+    }
+    let mut operands = vec![x, weight];
+    if let Some(bias) = node.input(2) {
+        let n = m.constant(weight)?.shape[usize::from(!trans_b)];
+        operands.push(as_bias(m, bias, n, fresh).filter(|_| beta == 1.0)?);
+    }
+    fresh.finish(Op::Linear { activation: Activation::None, alpha, trans_b }, &operands, node.outputs[0], &node.name);
+    Some(())
+}
+
+/// `Cast(MatMulInteger(x, weight)) * (x_scale * weight_scale)`
+fn integer_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let (a, b) = node.operands().filter(|_| node.op == Op::Binary(Binary::Mul))?;
+    let product = |value: ValueId| {
+        let cast = m.producer(value).filter(|n| n.op == Op::Cast(DType::F32))?;
+        m.producer(cast.input(0)?).filter(|n| n.op == Op::MatMulInteger)
+    };
+    let (product, scales) = product(a).map(|p| (p, b)).or_else(|| product(b).map(|p| (p, a)))?;
+    let (x, weight) = product.operands()?;
+    let tensor = m.constant(weight).filter(|t| t.shape.len() == 2)?;
+    let n = tensor.shape[1];
+    let (s, t) = m.binary(scales, Binary::Mul)?;
+    let (x_scale, weight_scale) = if m.constant(t).is_some() { (s, t) } else { (t, s) };
+    let is_single = |value: ValueId| m.shape(value).is_some_and(|s| s.iter().all(|d| d.is(1)));
+    let is_per_column = m.constant(weight_scale)?.len() == n || is_single(weight_scale);
+    let x_zero = product.input(2).unwrap_or_else(|| fresh.constant(zero_u8()));
+    if !is_single(x_scale) || !is_single(x_zero) || !is_per_column {
+        return None;
+    }
+    // The kernel reads zero points as i32.
+    let weight_zero = match product.input(3) {
+        Some(zero) => {
+            let zero = m.constant(zero)?;
+            let data: Vec<u8> = zero.integers()?.iter().flat_map(|&z| (z as i32).to_le_bytes()).collect();
+            Tensor { dtype: DType::I32, shape: vec![zero.len()], data: data.into() }
+        }
+        None => Tensor { dtype: DType::I32, shape: vec![1], data: vec![0; 4].into() },
+    };
+    let weight_zero = fresh.constant(weight_zero);
+    let op = Op::LinearInt8 { activation: Activation::None };
+    fresh.finish(op, &[x, x_scale, x_zero, weight, weight_scale, weight_zero], node.outputs[0], &node.name);
+    Some(())
+}
+
+fn zero_u8() -> Tensor {
+    Tensor { dtype: DType::U8, shape: Vec::new(), data: vec![0].into() }
+}
+
+/// A constant that adds one number to each of `n` columns, as a vector.
+fn as_bias(m: &Matcher, value: ValueId, n: usize, fresh: &mut Fresh) -> Option<ValueId> {
+    let tensor = m.constant(value)?;
+    match tensor.shape.as_slice() {
+        [len] if *len == n => Some(value),
+        [ones @ .., len] if *len == n && ones.iter().all(|&d| d == 1) => {
+            Some(fresh.constant(Tensor { shape: vec![n], ..tensor.clone() }))
+        }
+        _ => None,
+    }
+}
+
+/// Bias and residual slots of a linear layer, and its activation.
+fn slots(op: &Op) -> Option<(usize, usize, Activation)> {
+    match op {
+        Op::Linear { activation, .. } => Some((2, 3, *activation)),
+        Op::LinearInt8 { activation } => Some((6, 7, *activation)),
+        _ => None,
+    }
+}
+
+/// The linear layer that alone is read by the node being looked at.
+fn swallowed<'m>(m: &Matcher<'m>, value: ValueId) -> Option<&'m Node> {
+    m.producer(value).filter(|n| slots(&n.op).is_some() && m.is_used_once(value))
+}
+
+fn with_operand(linear: &Node, slot: usize, value: ValueId, output: ValueId) -> Node {
+    let mut fused = Node { outputs: vec![output], ..linear.clone() };
+    fused.inputs.resize(fused.inputs.len().max(slot + 1), None);
+    fused.inputs[slot] = Some(value);
+    fused
+}
+
+fn activation(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let wanted = match node.op {
+        Op::Unary(Unary::Relu) => Activation::Relu,
+        Op::Unary(Unary::Gelu) => Activation::Gelu,
+        Op::Unary(Unary::GeluTanh) => Activation::GeluTanh,
+        Op::Unary(Unary::Tanh) => Activation::Tanh,
+        _ => return None,
+    };
+    let linear = swallowed(m, node.input(0)?)?;
+    let (_, residual, present) = slots(&linear.op)?;
+    if present != Activation::None || linear.input(residual).is_some() {
+        return None;
+    }
+    let mut fused = Node { outputs: node.outputs.clone(), ..linear.clone() };
+    if let Op::Linear { activation, .. } | Op::LinearInt8 { activation } = &mut fused.op {
+        *activation = wanted;
+    }
+    fresh.push(fused);
+    Some(())
+}
+
+fn addition(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let (a, b) = node.operands().filter(|_| node.op == Op::Binary(Binary::Add))?;
+    let output = *node.outputs.first()?;
+    for (x, other) in [(a, b), (b, a)] {
+        let Some(linear) = swallowed(m, x) else { continue };
+        let (bias, residual, activation) = slots(&linear.op)?;
+        let n = usize::try_from(m.shape(x)?.last()?.known()?).ok()?;
+        if linear.input(bias).is_none()
+            && activation == Activation::None
+            && let Some(vector) = as_bias(m, other, n, fresh)
+        {
+            fresh.push(with_operand(linear, bias, vector, output));
+            return Some(());
+        }
+        if linear.input(residual).is_none() && m.shape(x)? == m.shape(other)? {
+            fresh.push(with_operand(linear, residual, other, output));
+            return Some(());
+        }
+    }
+    None
+}

@@ -1,0 +1,78 @@
+//! Rewrites that keep a model's meaning and make it smaller: one file per pass.
+//!
+//! The order matters in one way only: each pass finds its patterns in the forms that the passes before it leave. First
+//! everything that does not depend on data goes, until nothing more does; then the large patterns are fused; then linear
+//! layers swallow their neighbours.
+
+mod attention;
+mod cleanup;
+mod constants;
+mod expand;
+mod gelu;
+mod layer_norm;
+mod layout;
+mod linear;
+mod rewrite;
+mod shapes;
+
+use crate::error::Error;
+use crate::ir::Model;
+
+/// More rounds than any exporter's nesting needs.
+const MAX_ROUNDS: usize = 12;
+
+/// `(pass, rewrites)` of the passes that found something.
+pub type Found = Vec<(&'static str, usize)>;
+
+/// Runs all passes.
+///
+/// # Errors
+/// The model contradicts itself, or a constant cannot be computed.
+pub fn run(model: &mut Model) -> Result<Found, Error> {
+    let mut found = Found::new();
+    simplify(model, &mut found)?;
+    note(&mut found, "GELU", gelu::run(model)?);
+    note(&mut found, "layer normalisation", layer_norm::run(model)?);
+    note(&mut found, "attention", attention::run(model)?);
+    simplify(model, &mut found)?;
+    note(&mut found, "linear layer", linear::run(model)?);
+    for _ in 0..MAX_ROUNDS {
+        let count = linear::epilogue(model)?;
+        cleanup::dead_code(model);
+        note(&mut found, "bias, activation or residual into linear layer", count);
+        if count == 0 {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Everything that needs no look at data, until nothing changes.
+fn simplify(model: &mut Model, found: &mut Found) -> Result<(), Error> {
+    for _ in 0..MAX_ROUNDS {
+        let mut changes = 0;
+        let mut count = |name, n| {
+            changes += n;
+            note(found, name, n);
+        };
+        count("shape arithmetic", shapes::run(model)?);
+        count("constant", constants::fold(model)?);
+        count("identity", cleanup::identities(model)?);
+        count("common subexpression", cleanup::common_subexpressions(model));
+        count("transpose or reshape", layout::run(model)?);
+        count("expansion moved back", expand::run(model)?);
+        count("dead code", cleanup::dead_code(model));
+        if changes == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn note(found: &mut Found, name: &'static str, count: usize) {
+    match found.iter_mut().find(|(n, _)| *n == name) {
+        Some((_, total)) => *total += count,
+        None if count > 0 => found.push((name, count)),
+        None => {}
+    }
+}

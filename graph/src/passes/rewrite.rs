@@ -1,0 +1,192 @@
+//! What every pass needs: finding patterns backwards from a node, and replacing the node.
+//!
+//! A rule looks at one node and what it is computed from, and answers with the nodes that take its place. The last of
+//! these makes the same value as before, so nothing else changes; nodes that only served the old one are left for
+//! [`super::cleanup`]. Positions stay topological, because a replacement uses only what came before it.
+
+use crate::dim::Dim;
+use crate::error::Error;
+use crate::infer::{self, Inference};
+use crate::ir::{Binary, DType, Model, Node, Op, Tensor, ValueId};
+
+/// A model being looked at.
+pub(super) struct Matcher<'m> {
+    model: &'m Model,
+    inference: Inference,
+    /// Index of the node that makes a value, by value id.
+    producers: Vec<Option<usize>>,
+    /// How often a value is read, by value id.
+    uses: Vec<usize>,
+}
+
+impl<'m> Matcher<'m> {
+    pub fn new(model: &'m Model) -> Result<Matcher<'m>, Error> {
+        let count = model.value_count as usize;
+        let (mut producers, mut uses) = (vec![None; count], vec![0; count]);
+        for (i, node) in model.nodes.iter().enumerate() {
+            node.outputs.iter().for_each(|id| producers[id.0 as usize] = Some(i));
+            node.inputs.iter().flatten().for_each(|id| uses[id.0 as usize] += 1);
+        }
+        model.outputs.iter().for_each(|port| uses[port.value.0 as usize] += 1);
+        Ok(Matcher { model, inference: infer::symbolic(model)?, producers, uses })
+    }
+
+    /// The node that makes `value`.
+    pub fn producer(&self, value: ValueId) -> Option<&'m Node> {
+        Some(&self.model.nodes[self.producers[value.0 as usize]?])
+    }
+
+    /// Whether `value` is read in one place only, so that a fused node may swallow it.
+    pub fn is_used_once(&self, value: ValueId) -> bool {
+        self.uses[value.0 as usize] == 1
+    }
+
+    pub fn constant(&self, value: ValueId) -> Option<&'m Tensor> {
+        self.model.constants.get(&value)
+    }
+
+    /// The value of a constant with a single float.
+    pub fn scalar(&self, value: ValueId) -> Option<f32> {
+        self.constant(value)?.single_f32()
+    }
+
+    /// Whether `value` is a constant with a single float close to `wanted` (exporters round, f16 more so).
+    pub fn is_scalar(&self, value: ValueId, wanted: f32) -> bool {
+        self.scalar(value).is_some_and(|v| is_close(v, wanted))
+    }
+
+    pub fn shape(&self, value: ValueId) -> Option<&[Dim]> {
+        self.inference.shape(value)
+    }
+
+    pub fn dtype(&self, value: ValueId) -> Option<DType> {
+        Some(self.inference.get(value)?.dtype)
+    }
+
+    /// Elements of a small integer tensor.
+    pub fn elements(&self, value: ValueId) -> Option<&[Dim]> {
+        self.inference.get(value)?.elements.as_deref()
+    }
+
+    /// The operands, if `value` is made by this binary operator.
+    pub fn binary(&self, value: ValueId, op: Binary) -> Option<(ValueId, ValueId)> {
+        let node = self.producer(value)?;
+        (node.op == Op::Binary(op)).then(|| node.operands())?
+    }
+
+    /// `(x, c)`, if `value` is `x * c` or `x / (1 / c)` with a single float.
+    pub fn scaled(&self, value: ValueId) -> Option<(ValueId, f32)> {
+        if let Some((a, b)) = self.binary(value, Binary::Mul) {
+            return self.scalar(b).map(|c| (a, c)).or_else(|| self.scalar(a).map(|c| (b, c)));
+        }
+        let (a, b) = self.binary(value, Binary::Div)?;
+        self.scalar(b).map(|c| (a, 1.0 / c))
+    }
+
+    /// `(x, c)`, if `value` is `x + c` with a single float.
+    pub fn shifted(&self, value: ValueId) -> Option<(ValueId, f32)> {
+        let (a, b) = self.binary(value, Binary::Add)?;
+        self.scalar(b).map(|c| (a, c)).or_else(|| self.scalar(a).map(|c| (b, c)))
+    }
+}
+
+pub(super) fn is_close(a: f32, b: f32) -> bool {
+    (a - b).abs() <= 2e-3 * b.abs()
+}
+
+impl Node {
+    /// A node with one output; absent trailing operands are left out.
+    pub(super) fn new(op: Op, inputs: &[ValueId], output: ValueId, name: &str) -> Node {
+        Node { op, inputs: inputs.iter().copied().map(Some).collect(), outputs: vec![output], name: name.into() }
+    }
+
+    /// Operand `i`, if present.
+    pub fn input(&self, i: usize) -> Option<ValueId> {
+        self.inputs.get(i).copied().flatten()
+    }
+
+    /// The first two operands.
+    pub(super) fn operands(&self) -> Option<(ValueId, ValueId)> {
+        Some((self.input(0)?, self.input(1)?))
+    }
+}
+
+/// What a rule adds to the model.
+pub(super) struct Fresh {
+    next: u32,
+    constants: Vec<(ValueId, Tensor)>,
+    nodes: Vec<Node>,
+}
+
+impl Fresh {
+    pub fn value(&mut self) -> ValueId {
+        self.next += 1;
+        ValueId(self.next - 1)
+    }
+
+    pub fn constant(&mut self, tensor: Tensor) -> ValueId {
+        let id = self.value();
+        self.constants.push((id, tensor));
+        id
+    }
+
+    /// Adds a node with a new output.
+    pub fn node(&mut self, op: Op, inputs: &[ValueId], name: &str) -> ValueId {
+        let output = self.value();
+        self.nodes.push(Node::new(op, inputs, output, name));
+        output
+    }
+
+    /// Adds the node that makes `output`.
+    pub fn finish(&mut self, op: Op, inputs: &[ValueId], output: ValueId, name: &str) {
+        self.nodes.push(Node::new(op, inputs, output, name));
+    }
+
+    /// Adds a node as it is.
+    pub fn push(&mut self, node: Node) {
+        self.nodes.push(node);
+    }
+
+    /// A vector with these elements, constant or computed from the input's shape.
+    pub fn dims(&mut self, dims: &[Dim], name: &str) -> ValueId {
+        match dims.iter().map(Dim::known).collect::<Option<Vec<i64>>>() {
+            Some(known) => self.constant(Tensor::vector_i64(&known)),
+            None => self.node(Op::Dims(dims.to_vec()), &[], name),
+        }
+    }
+}
+
+/// Applies a rule to every node. The rule puts into `Fresh` what replaces its node and says `Some(())`, or says `None`
+/// and what it put there is dropped. Returns how many nodes were replaced.
+pub(super) fn rewrite(
+    model: &mut Model,
+    rule: impl Fn(&Matcher, &Node, &mut Fresh) -> Option<()>,
+) -> Result<usize, Error> {
+    let mut replaced = Vec::new();
+    let mut fresh = Fresh { next: model.value_count, constants: Vec::new(), nodes: Vec::new() };
+    let matcher = Matcher::new(model)?;
+    let mut constants = Vec::new();
+    for (i, node) in model.nodes.iter().enumerate() {
+        let found = rule(&matcher, node, &mut fresh).is_some();
+        let (nodes, new) = (std::mem::take(&mut fresh.nodes), std::mem::take(&mut fresh.constants));
+        if found {
+            replaced.push((i, nodes));
+            constants.extend(new);
+        }
+    }
+    if replaced.is_empty() {
+        return Ok(0);
+    }
+    let count = replaced.len();
+    let mut replaced = replaced.into_iter().peekable();
+    let old = std::mem::take(&mut model.nodes);
+    for (i, node) in old.into_iter().enumerate() {
+        match replaced.next_if(|(at, _)| *at == i) {
+            Some((_, nodes)) => model.nodes.extend(nodes),
+            None => model.nodes.push(node),
+        }
+    }
+    model.value_count = fresh.next;
+    model.constants.extend(constants);
+    Ok(count)
+}

@@ -1,0 +1,48 @@
+//! Shape arithmetic goes: a vector that follows from the input's shape is written as such.
+//!
+//! `Shape -> Gather -> Unsqueeze -> Concat` becomes one [`Op::Dims`] that holds the expressions, or a constant where they
+//! are numbers. Inference has done the work; what it knows is only written down here.
+
+use crate::dim::Dim;
+use crate::error::Error;
+use crate::infer::{self, Fact};
+use crate::ir::{DType, Model, Op, Tensor};
+
+/// Replaces nodes whose elements inference knows.
+pub fn run(model: &mut Model) -> Result<usize, Error> {
+    let inference = infer::symbolic(model)?;
+    let mut count = 0;
+    let nodes = std::mem::take(&mut model.nodes);
+    for mut node in nodes {
+        let fact = match node.outputs.as_slice() {
+            [output] if !matches!(node.op, Op::Dims(_)) => inference.get(*output).map(|fact| (*output, fact)),
+            _ => None,
+        };
+        let Some((output, fact)) = fact else {
+            model.nodes.push(node);
+            continue;
+        };
+        if let Some(tensor) = as_constant(fact) {
+            model.constants.insert(output, tensor);
+            count += 1;
+            continue;
+        }
+        if let Some(elements) = &fact.elements
+            && fact.dtype == DType::I64
+            && fact.shape.len() == 1
+        {
+            node.op = Op::Dims(elements.clone());
+            node.inputs = Vec::new();
+            count += 1;
+        }
+        model.nodes.push(node);
+    }
+    Ok(count)
+}
+
+fn as_constant(fact: &Fact) -> Option<Tensor> {
+    let known = fact.elements.as_ref()?.iter().map(Dim::known).collect::<Option<Vec<i64>>>()?;
+    let shape = fact.shape.iter().map(|d| d.known().map(|n| n as usize)).collect::<Option<Vec<_>>>()?;
+    let data: Vec<u8> = known.iter().flat_map(|v| v.to_le_bytes().into_iter().take(fact.dtype.size())).collect();
+    Some(Tensor { dtype: fact.dtype, shape, data: data.into() })
+}

@@ -1,0 +1,481 @@
+//! The plan for one concrete input shape: which steps run, and where in the arena each value lives.
+//!
+//! Made once for a shape and kept. Whatever depends on shapes alone is settled here: shape arithmetic does not run,
+//! reshapes are other views of the same bytes, and element-wise steps whose operand dies write over it. What is left
+//! gets its place by lifetime: two values share bytes only if one is dead before the other is born. Larger values
+//! choose first, each the lowest offset that is free for its whole life.
+//!
+//! A plan is data and names no kernel: steps, views, and scratch sizes.
+
+use crate::dim::Dim;
+use crate::error::Error;
+use crate::exec;
+use crate::infer::{self, Inference, show};
+use crate::ir::{DType, Model, Node, Op, Unary, ValueId};
+use crate::weights::{self, Aligned, Format, Weights};
+use std::ops::Range;
+
+/// More axes than any transformer has.
+pub const MAX_RANK: usize = 8;
+
+/// A concrete shape, without allocation.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    rank: u8,
+    sizes: [usize; MAX_RANK],
+}
+
+impl Sizes {
+    /// `None` if there are more than [`MAX_RANK`] axes.
+    pub fn new(sizes: &[usize]) -> Option<Sizes> {
+        let mut all = [0; MAX_RANK];
+        all.get_mut(..sizes.len())?.copy_from_slice(sizes);
+        Some(Sizes { rank: sizes.len() as u8, sizes: all })
+    }
+
+    /// Number of elements.
+    pub fn count(&self) -> usize {
+        self.iter().product()
+    }
+}
+
+impl std::ops::Deref for Sizes {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.sizes[..self.rank as usize]
+    }
+}
+
+impl std::fmt::Debug for Sizes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self[..].fmt(f)
+    }
+}
+
+/// Which memory a view is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Buffer {
+    /// Intermediate values, inputs and outputs.
+    Arena,
+    /// A constant of the model, as its operator wants it.
+    Weight(usize),
+    /// Numbers that follow from the shape.
+    Plan,
+}
+
+/// Elements in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Where.
+    pub buffer: Buffer,
+    /// First byte.
+    pub offset: usize,
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions.
+    pub shape: Sizes,
+}
+
+impl View {
+    /// The bytes.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.shape.count() * self.dtype.size()
+    }
+}
+
+/// One operator on concrete views.
+#[derive(Debug)]
+pub struct Step {
+    /// Index in the model's nodes.
+    pub node: usize,
+    /// Operands. Those that the plan has settled (axes, shapes) are `None`, like absent ones.
+    pub inputs: Box<[Option<View>]>,
+    /// Results.
+    pub outputs: Box<[View]>,
+    /// Working memory: bytes.
+    pub scratch: View,
+    /// What the settled operands came to: see [`settled_numbers`].
+    pub numbers: Box<[i64]>,
+}
+
+/// See the module.
+pub struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) inputs: Vec<View>,
+    pub(crate) outputs: Vec<View>,
+    pub(crate) constants: Aligned,
+    /// Bytes.
+    pub(crate) arena: usize,
+}
+
+/// Bytes between values: a cache line.
+const ALIGN: usize = 64;
+
+/// Where a value comes from.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Bytes of its own: index into `Planner::blocks`.
+    Block(usize),
+    Constant(ValueId),
+    Numbers(usize),
+}
+
+/// Bytes of the arena during a part of the run.
+struct Block {
+    bytes: usize,
+    born: usize,
+    dies: usize,
+    offset: usize,
+}
+
+struct Planner<'a> {
+    model: &'a Model,
+    inference: &'a Inference,
+    weights: &'a Weights,
+    /// By value id.
+    places: Vec<Option<Place>>,
+    blocks: Vec<Block>,
+    numbers: Vec<u8>,
+    /// Last step that reads each value, by value id.
+    last_use: Vec<usize>,
+}
+
+/// Step number of values that live on after the run.
+const AFTER: usize = usize::MAX;
+
+impl Plan {
+    /// `inference` is of the concrete shape.
+    pub(crate) fn new(model: &Model, inference: &Inference, weights: &Weights) -> Result<Plan, Error> {
+        let count = model.value_count as usize;
+        let mut planner = Planner {
+            model,
+            inference,
+            weights,
+            places: vec![None; count],
+            blocks: Vec::new(),
+            numbers: Vec::new(),
+            last_use: vec![0; count],
+        };
+        let order = planner.settle()?;
+        // Step i runs at time i + 1; inputs are written at time 0.
+        for port in &model.inputs {
+            let block =
+                planner.block(planner.view_bytes(port.value, &port.name)?, 0, planner.last_use[port.value.0 as usize]);
+            planner.places[port.value.0 as usize] = Some(Place::Block(block));
+        }
+        let mut scratch = Vec::with_capacity(order.len());
+        for (time, &n) in (1..).zip(&order) {
+            let node = &model.nodes[n];
+            let bytes = planner.scratch_bytes(node)?;
+            scratch.push(planner.block(bytes, time, time));
+            planner.place_outputs(node, time)?;
+        }
+        let arena = planner.assign();
+        let steps = order.iter().zip(&scratch).map(|(&n, &s)| planner.step(n, s)).collect::<Result<Vec<_>, Error>>()?;
+        let steps = steps.into_iter().flatten().collect();
+        let view = |id, name: &str| planner.view(id, Format::Plain, name);
+        let inputs = model.inputs.iter().map(|p| view(p.value, &p.name)).collect::<Result<_, _>>()?;
+        let outputs = model.outputs.iter().map(|p| view(p.value, &p.name)).collect::<Result<_, _>>()?;
+        let mut constants = Aligned::new(planner.numbers.len())?;
+        constants.bytes_mut()[..planner.numbers.len()].copy_from_slice(&planner.numbers);
+        Ok(Plan { steps, inputs, outputs, constants, arena: usize::try_from(arena).unwrap_or(usize::MAX) })
+    }
+}
+
+/// Whether input `i` only describes shapes, so that inference has used it up.
+fn is_settled(op: &Op, i: usize) -> bool {
+    match op {
+        Op::Shape { .. } | Op::ConstantOfShape { .. } => true,
+        Op::Reshape { .. }
+        | Op::Unsqueeze
+        | Op::Squeeze
+        | Op::Expand
+        | Op::Tile
+        | Op::Reduce { .. }
+        | Op::Split { .. } => i == 1,
+        Op::Slice => i >= 1,
+        Op::Pad => i == 1 || i == 3,
+        _ => false,
+    }
+}
+
+/// The operands that describe shapes, resolved: for `Slice` the lowest element and the stride of each axis,
+/// for `Pad` the leading pad of each axis, for `Reduce` the axes.
+fn settled_numbers(node: &Node, inference: &Inference) -> Result<Box<[i64]>, Error> {
+    let numbers = match &node.op {
+        Op::Slice => infer::strides_of_slice(node, inference)?,
+        Op::Pad => infer::leading_pads(node, inference)?,
+        Op::Reduce { .. } => infer::reduced_axes(node, inference)?,
+        _ => Some(Vec::new()),
+    };
+    let depends = || Error::unsupported(&node.name, "the shape of a result depends on the values of the input");
+    Ok(numbers.ok_or_else(depends)?.into())
+}
+
+impl<'a> Planner<'a> {
+    /// Finds what must run, in order, and when each value is read last.
+    fn settle(&mut self) -> Result<Vec<usize>, Error> {
+        for id in self.model.constants.keys() {
+            self.places[id.0 as usize] = Some(Place::Constant(*id));
+        }
+        let mut needed = vec![false; self.places.len()];
+        for port in &self.model.outputs {
+            needed[port.value.0 as usize] = true;
+            self.last_use[port.value.0 as usize] = AFTER;
+        }
+        let mut order = Vec::new();
+        for (n, node) in self.model.nodes.iter().enumerate().rev() {
+            let mut runs = false;
+            for id in &node.outputs {
+                if needed[id.0 as usize] && !self.is_numbers(*id)? {
+                    runs = true;
+                }
+            }
+            if runs {
+                order.push(n);
+                for (i, id) in node.inputs.iter().enumerate() {
+                    if let Some(id) = id
+                        && !is_settled(&node.op, i)
+                    {
+                        needed[id.0 as usize] = true;
+                    }
+                }
+            }
+        }
+        order.reverse();
+        for (time, &n) in (1..).zip(&order) {
+            let node = &self.model.nodes[n];
+            for (i, id) in node.inputs.iter().enumerate() {
+                if let Some(id) = id
+                    && !is_settled(&node.op, i)
+                {
+                    let last = &mut self.last_use[id.0 as usize];
+                    *last = (*last).max(time);
+                }
+            }
+        }
+        Ok(order)
+    }
+
+    /// Whether inference knows the elements; they are written down then.
+    fn is_numbers(&mut self, id: ValueId) -> Result<bool, Error> {
+        if self.places[id.0 as usize].is_some() {
+            return Ok(true);
+        }
+        let Some(fact) = self.inference.get(id) else { return Ok(false) };
+        let Some(elements) = fact.elements.as_ref().and_then(|e| e.iter().map(Dim::known).collect::<Option<Vec<_>>>())
+        else {
+            return Ok(false);
+        };
+        let offset = self.numbers.len().next_multiple_of(8);
+        self.numbers.resize(offset, 0);
+        for v in elements {
+            match fact.dtype.size() {
+                8 => self.numbers.extend(v.to_le_bytes()),
+                4 => self.numbers.extend((v as i32).to_le_bytes()),
+                _ => self.numbers.push(v as u8),
+            }
+        }
+        self.places[id.0 as usize] = Some(Place::Numbers(offset));
+        Ok(true)
+    }
+
+    fn sizes(&self, id: ValueId, name: &str) -> Result<(DType, Sizes), Error> {
+        let depends = || Error::unsupported(name, "the shape of a result depends on the values of the input");
+        let fact = self.inference.get(id).ok_or_else(depends)?;
+        let size = |d: &Dim| d.known().map(|n| usize::try_from(n).unwrap_or(0));
+        let sizes = fact.shape.iter().map(size).collect::<Option<Vec<_>>>().ok_or_else(depends)?;
+        let total =
+            sizes.iter().try_fold(fact.dtype.size(), |p, &d| p.checked_mul(d)).filter(|&b| b <= isize::MAX as usize);
+        match (Sizes::new(&sizes), total) {
+            (Some(sizes), Some(_)) => Ok((fact.dtype, sizes)),
+            (None, _) => Err(Error::unsupported(name, format!("a tensor of rank {}, over {MAX_RANK}", sizes.len()))),
+            (_, None) => {
+                Err(Error::unsupported(name, format!("a tensor of shape {}, which is too large", show(&fact.shape))))
+            }
+        }
+    }
+
+    fn view_bytes(&self, id: ValueId, name: &str) -> Result<usize, Error> {
+        let (dtype, sizes) = self.sizes(id, name)?;
+        Ok(sizes.count() * dtype.size())
+    }
+
+    fn block(&mut self, bytes: usize, born: usize, dies: usize) -> usize {
+        self.blocks.push(Block { bytes, born, dies: dies.max(born), offset: 0 });
+        self.blocks.len() - 1
+    }
+
+    fn scratch_bytes(&self, node: &Node) -> Result<usize, Error> {
+        let mut shapes = Vec::with_capacity(node.inputs.len());
+        for (i, id) in node.inputs.iter().enumerate() {
+            shapes.push(match id {
+                Some(id) if !is_settled(&node.op, i) => Some(self.sizes(*id, &node.name)?),
+                _ => None,
+            });
+        }
+        exec::scratch_bytes(node, &shapes)
+    }
+
+    fn place_outputs(&mut self, node: &Node, time: usize) -> Result<(), Error> {
+        for (i, id) in node.outputs.iter().enumerate() {
+            let index = id.0 as usize;
+            if self.places[index].is_some() {
+                continue;
+            }
+            let source = node.inputs.first().copied().flatten();
+            let shared = match source {
+                Some(source) if i == 0 => self.shared_place(node, source, *id, time)?,
+                _ => None,
+            };
+            if let Some(Place::Block(block)) = shared {
+                let block = &mut self.blocks[block];
+                block.dies = block.dies.max(self.last_use[index]);
+            }
+            self.places[index] = Some(match shared {
+                Some(place) => place,
+                None => {
+                    let bytes = self.view_bytes(*id, &node.name)?;
+                    Place::Block(self.block(bytes, time, self.last_use[index]))
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// The place of `source`, if `node` can show or write its output there.
+    fn shared_place(&self, node: &Node, source: ValueId, output: ValueId, time: usize) -> Result<Option<Place>, Error> {
+        let Some(place) = self.places[source.0 as usize] else { return Ok(None) };
+        let (from, to) = (self.sizes(source, &node.name)?, self.sizes(output, &node.name)?);
+        if is_same_bytes(&node.op, from, to) {
+            return Ok(Some(place));
+        }
+        Ok(match place {
+            Place::Block(block) if writes_in_place(&node.op, from.0, to.0) => {
+                // Other views of the same bytes count: the block dies when the last of them does.
+                (self.blocks[block].dies <= time && self.blocks[block].born < time).then_some(place)
+            }
+            _ => None,
+        })
+    }
+
+    /// Gives every block its offset and returns the size of the arena.
+    fn assign(&mut self) -> u64 {
+        let mut by_size: Vec<usize> = (0..self.blocks.len()).collect();
+        by_size.sort_by_key(|&b| std::cmp::Reverse(self.blocks[b].bytes));
+        let mut placed: Vec<usize> = Vec::new();
+        let mut arena = 0u64;
+        for b in by_size {
+            let block = &self.blocks[b];
+            let mut taken: Vec<Range<usize>> = placed
+                .iter()
+                .map(|&p| &self.blocks[p])
+                .filter(|p| p.born <= block.dies && block.born <= p.dies && p.bytes > 0)
+                .map(|p| p.offset..p.offset.saturating_add(p.bytes).saturating_add(ALIGN - 1) / ALIGN * ALIGN)
+                .collect();
+            taken.sort_by_key(|r| r.start);
+            let mut offset = 0usize;
+            for range in taken {
+                if range.start.saturating_sub(offset) >= block.bytes && range.start >= offset {
+                    break;
+                }
+                offset = offset.max(range.end);
+            }
+            arena = arena.max(offset as u64 + block.bytes as u64);
+            self.blocks[b].offset = offset;
+            placed.push(b);
+        }
+        arena
+    }
+
+    fn view(&self, id: ValueId, format: Format, name: &str) -> Result<View, Error> {
+        let (dtype, shape) = self.sizes(id, name)?;
+        let missing = || Error::invalid(name, "an operand is never computed");
+        let (buffer, offset) = match self.places[id.0 as usize].ok_or_else(missing)? {
+            Place::Block(b) => (Buffer::Arena, self.blocks[b].offset),
+            Place::Constant(id) => (Buffer::Weight(self.weights.slot(id, format).ok_or_else(missing)?), 0),
+            Place::Numbers(offset) => (Buffer::Plan, offset),
+        };
+        Ok(View { buffer, offset, dtype, shape })
+    }
+
+    /// `None` if nothing is left to do.
+    fn step(&self, n: usize, scratch: usize) -> Result<Option<Step>, Error> {
+        let node = &self.model.nodes[n];
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for (i, id) in node.inputs.iter().enumerate() {
+            inputs.push(match id {
+                Some(id) if !is_settled(&node.op, i) => Some(self.view(*id, weights::format(node, i), &node.name)?),
+                _ => None,
+            });
+        }
+        let outputs =
+            node.outputs.iter().map(|id| self.view(*id, Format::Plain, &node.name)).collect::<Result<Vec<_>, _>>()?;
+        if let (Some(Some(x)), [y]) = (inputs.first(), outputs.as_slice())
+            && (x.buffer, x.offset) == (y.buffer, y.offset)
+            && is_same_bytes(&node.op, (x.dtype, x.shape), (y.dtype, y.shape))
+        {
+            return Ok(None);
+        }
+        let block = &self.blocks[scratch];
+        let scratch = View {
+            buffer: Buffer::Arena,
+            offset: block.offset,
+            dtype: DType::U8,
+            shape: Sizes::new(&[block.bytes]).unwrap_or_default(),
+        };
+        let numbers = settled_numbers(node, self.inference)?;
+        let step = Step { node: n, numbers, inputs: inputs.into(), outputs: outputs.into(), scratch };
+        exec::check(node, &step)?;
+        Ok(Some(step))
+    }
+}
+
+/// Whether the output is the first operand's bytes, read differently.
+fn is_same_bytes(op: &Op, from: (DType, Sizes), to: (DType, Sizes)) -> bool {
+    match op {
+        Op::Reshape { .. } | Op::Unsqueeze | Op::Squeeze | Op::Flatten { .. } => true,
+        Op::Cast(_) => from.0 == to.0,
+        Op::Expand | Op::Tile => from.1.count() == to.1.count(),
+        // Moving axes of size 1 moves nothing.
+        Op::Transpose { perm } => {
+            let moved: Vec<usize> = perm.iter().copied().filter(|&a| from.1[a] != 1).collect();
+            moved.is_sorted()
+        }
+        _ => false,
+    }
+}
+
+/// Whether the kernel of `op` works on its first operand's bytes.
+fn writes_in_place(op: &Op, from: DType, to: DType) -> bool {
+    match op {
+        Op::Unary(Unary::IsNan) => false,
+        Op::Unary(_) => from == DType::F32 && to == DType::F32,
+        Op::Softmax { .. } | Op::LayerNorm { .. } => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+impl Plan {
+    /// Every step's results and scratch are apart from each other and from its operands, but for in-place ones.
+    pub(crate) fn assert_disjoint(&self, model: &Model) {
+        for step in &self.steps {
+            let op = &model.nodes[step.node].op;
+            let written: Vec<Range<usize>> =
+                step.outputs.iter().chain([&step.scratch]).map(View::range).filter(|r| !r.is_empty()).collect();
+            for (i, a) in written.iter().enumerate() {
+                assert!(a.end <= self.arena, "{op:?} writes past the arena");
+                for b in &written[..i] {
+                    assert!(a.end <= b.start || b.end <= a.start, "{op:?}: results overlap");
+                }
+                for (j, x) in step.inputs.iter().enumerate() {
+                    let Some(x) = x.filter(|x| x.buffer == Buffer::Arena) else { continue };
+                    let (x, same) = (x.range(), j == 0 && x.offset == step.outputs[0].offset);
+                    let in_place = same && writes_in_place(op, DType::F32, DType::F32);
+                    assert!(in_place || a.end <= x.start || x.end <= a.start, "{op:?} overwrites operand {j}");
+                }
+            }
+        }
+    }
+}

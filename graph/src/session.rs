@@ -1,0 +1,363 @@
+//! A model ready to run.
+
+use crate::dim::Dim;
+use crate::error::Error;
+use crate::exec::{self, Memory};
+use crate::infer::{self, Inference, Limit};
+use crate::ir::{DType, Model, Port, PortDim};
+use crate::passes;
+use crate::plan::{Buffer, Plan, View};
+use crate::tensor::{Data, TensorView};
+use crate::weights::{Aligned, Weights};
+
+/// Runs one model. Shapes may change from call to call: the first call of a shape plans it, later ones find the plan.
+/// From then on a run allocates nothing.
+pub struct Session {
+    model: Model,
+    weights: Weights,
+    symbols: Vec<String>,
+    limits: Vec<Limit>,
+    plans: Vec<Cached>,
+    arena: Aligned,
+    fused: Vec<(&'static str, usize)>,
+}
+
+/// A plan with the symbol values that it is for.
+struct Cached {
+    values: Vec<usize>,
+    used: u64,
+    plan: Plan,
+}
+
+/// Plans of so many shapes are kept; the one not used for longest makes room.
+const MAX_PLANS: usize = 64;
+
+/// What a session can tell about itself, for people.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// `(operator, count)` of the nodes that run, most frequent first.
+    pub operators: Vec<(String, usize)>,
+    /// `(pass, rewrites)` for each pass that found something.
+    pub passes: Vec<(&'static str, usize)>,
+    /// Bytes of the constants as they are kept in memory.
+    pub weight_bytes: usize,
+}
+
+/// What one shape costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShapeReport {
+    /// Steps of the plan.
+    pub steps: usize,
+    /// Bytes of the arena.
+    pub arena_bytes: usize,
+}
+
+impl Session {
+    /// Improves the model, packs its weights and checks that every operator can run.
+    pub fn new(mut model: Model) -> Result<Session, Error> {
+        check_model(&model)?;
+        let fused = passes::run(&mut model)?;
+        let mut limits = infer::symbolic(&model)?.limits;
+        limits.sort_by_key(|l| (l.0, l.1));
+        limits.dedup_by_key(|l| l.0);
+        let symbols = infer::symbols(&model);
+        let weights = Weights::take(&mut model)?;
+        let session = Session { model, weights, symbols, limits, plans: Vec::new(), arena: Aligned::default(), fused };
+        // What the smallest shape cannot do, no shape can: better said now than at the first text.
+        session.plan(&vec![1; session.symbols.len()])?;
+        Ok(session)
+    }
+
+    /// The model's inputs.
+    pub fn inputs(&self) -> &[Port] {
+        &self.model.inputs
+    }
+
+    /// The model's outputs.
+    pub fn outputs(&self) -> &[Port] {
+        &self.model.outputs
+    }
+
+    /// The longest that the dimension `axis` of input `name` can be, if the model says.
+    pub fn max_len(&self, name: &str, axis: usize) -> Option<usize> {
+        let port = self.model.inputs.iter().find(|p| p.name == name)?;
+        match port.dims.as_ref()?.get(axis)? {
+            PortDim::Fixed(n) => Some(*n),
+            PortDim::Symbol(symbol) => {
+                let index = self.symbols.iter().position(|s| s == symbol)?;
+                self.limits.iter().find(|l| l.0 as usize == index).map(|l| l.1)
+            }
+        }
+    }
+
+    /// Runs the model. `inputs` are all of the model's inputs, in any order.
+    ///
+    /// # Errors
+    /// [`Error::UnknownInput`], [`Error::MissingInput`], [`Error::WrongType`], [`Error::WrongShape`] before anything
+    /// runs; [`Error::IndexOutOfRange`] when an id is over a table. The session can be used again after each.
+    pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
+        let index = self.prepare(inputs)?;
+        let Session { model, weights, plans, arena, .. } = self;
+        let plan = &plans[index].plan;
+        for (port, view) in model.inputs.iter().zip(&plan.inputs) {
+            if let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) {
+                arena.bytes_mut()[view.range()].copy_from_slice(tensor.data.bytes());
+            }
+        }
+        let memory = Memory::new(arena.bytes_mut(), weights, plan);
+        for step in &plan.steps {
+            exec::run(&model.nodes[step.node], step, &memory)?;
+        }
+        Ok(Outputs { session: self, index })
+    }
+
+    /// Checks the inputs and returns the index of the plan for their shapes.
+    fn prepare(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<usize, Error> {
+        for (name, _) in inputs {
+            if !self.model.inputs.iter().any(|p| p.name == *name) {
+                return Err(Error::UnknownInput { name: (*name).into(), known: self.known_inputs() });
+            }
+        }
+        for port in &self.model.inputs {
+            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else {
+                return Err(Error::MissingInput { name: port.name.clone(), known: self.known_inputs() });
+            };
+            let (given, wanted) = (tensor.data.dtype(), port.dtype.runtime());
+            if given != wanted {
+                return Err(Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() });
+            }
+            let wrong = |reason: String| Error::WrongShape {
+                name: port.name.clone(),
+                given: format!("{:?}", tensor.shape),
+                reason,
+            };
+            let count = tensor.shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d));
+            if count != Some(tensor.data.len()) {
+                return Err(wrong(format!("its data has {} elements", tensor.data.len())));
+            }
+            if count == Some(0) {
+                return Err(wrong("every dimension must be at least 1".into()));
+            }
+        }
+        if let Some(index) = self.plans.iter().position(|c| self.matches(&c.values, inputs)) {
+            let newest = self.plans.iter().map(|c| c.used).max().unwrap_or(0);
+            self.plans[index].used = newest + 1;
+            return Ok(index);
+        }
+        let values = self.symbol_values(inputs)?;
+        let plan = self.plan(&values)?;
+        if plan.arena > self.arena.bytes().len() {
+            // The old arena goes first, so that both never exist; if the new one cannot be had, the next call retries.
+            self.arena = Aligned::default();
+            self.arena = Aligned::new(plan.arena)?;
+        }
+        if self.plans.len() >= MAX_PLANS
+            && let Some(oldest) = (0..self.plans.len()).min_by_key(|&i| self.plans[i].used)
+        {
+            self.plans.swap_remove(oldest);
+        }
+        let used = self.plans.iter().map(|c| c.used).max().unwrap_or(0) + 1;
+        self.plans.push(Cached { values, used, plan });
+        Ok(self.plans.len() - 1)
+    }
+
+    fn known_inputs(&self) -> String {
+        let names: Vec<String> = self.model.inputs.iter().map(|p| format!("'{}'", p.name)).collect();
+        names.join(", ")
+    }
+
+    /// Whether a plan for these symbol values is one for these inputs.
+    fn matches(&self, values: &[usize], inputs: &[(&str, TensorView<'_>)]) -> bool {
+        let fits = self.plans.iter().any(|c| c.values == values && c.plan.arena <= self.arena.bytes().len());
+        fits && self.model.inputs.iter().all(|port| {
+            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else { return false };
+            let dims = port.dims.as_deref().unwrap_or(&[]);
+            dims.len() == tensor.shape.len()
+                && dims.iter().zip(tensor.shape).all(|(dim, &size)| match dim {
+                    PortDim::Fixed(n) => *n == size,
+                    PortDim::Symbol(s) => {
+                        self.symbols.iter().position(|name| name == s).and_then(|i| values.get(i)) == Some(&size)
+                    }
+                })
+        })
+    }
+
+    /// What each symbol is in these inputs.
+    fn symbol_values(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<usize>, Error> {
+        let mut values: Vec<Option<(usize, &str)>> = vec![None; self.symbols.len()];
+        for port in &self.model.inputs {
+            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else { continue };
+            let wrong = |reason: String| Error::WrongShape {
+                name: port.name.clone(),
+                given: format!("{:?}", tensor.shape),
+                reason,
+            };
+            let dims = port.dims.as_deref().unwrap_or(&[]);
+            if dims.len() != tensor.shape.len() {
+                return Err(wrong(format!("the model wants {}", show_dims(dims))));
+            }
+            for (dim, &size) in dims.iter().zip(tensor.shape) {
+                let PortDim::Symbol(name) = dim else {
+                    if *dim != PortDim::Fixed(size) {
+                        return Err(wrong(format!("the model wants {}", show_dims(dims))));
+                    }
+                    continue;
+                };
+                let Some(index) = self.symbols.iter().position(|s| s == name) else { continue };
+                if let Some(limit) = self.limits.iter().find(|l| l.0 as usize == index && size > l.1) {
+                    return Err(wrong(format!("'{name}' can be {} at most (node '{}')", limit.1, limit.2)));
+                }
+                match values[index] {
+                    Some((other, from)) if other != size => {
+                        return Err(wrong(format!("'{name}' is {other} in input '{from}'")));
+                    }
+                    _ => values[index] = Some((size, &port.name)),
+                }
+            }
+        }
+        Ok(values.into_iter().map(|v| v.map_or(1, |(size, _)| size)).collect())
+    }
+
+    fn infer(&self, values: &[usize]) -> Result<Inference, Error> {
+        let values: Vec<Dim> = values.iter().map(|&v| v.into()).collect();
+        infer::infer(&self.model, &values)
+    }
+
+    fn plan(&self, values: &[usize]) -> Result<Plan, Error> {
+        Plan::new(&self.model, &self.infer(values)?, &self.weights)
+    }
+
+    /// What was done to the model and what it costs.
+    pub fn report(&self) -> Report {
+        let mut operators: Vec<(String, usize)> = Vec::new();
+        for node in &self.model.nodes {
+            let name = node.op.name();
+            match operators.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, count)) => *count += 1,
+                None => operators.push((name, 1)),
+            }
+        }
+        operators.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Report { operators, passes: self.fused.clone(), weight_bytes: self.weights.len() }
+    }
+
+    /// What a run costs whose free dimensions have these sizes (by symbol name; 1 for those not given).
+    ///
+    /// # Errors
+    /// As [`Session::run`] for inputs of that shape.
+    pub fn shape_report(&self, sizes: &[(&str, usize)]) -> Result<ShapeReport, Error> {
+        let size = |name: &String| sizes.iter().find(|(n, _)| n == name).map_or(1, |(_, size)| *size);
+        let values: Vec<usize> = self.symbols.iter().map(size).collect();
+        let plan = self.plan(&values)?;
+        Ok(ShapeReport { steps: plan.steps.len(), arena_bytes: plan.arena })
+    }
+
+    /// Bytes of memory held now: weights, arena and the numbers of plans.
+    pub fn memory_bytes(&self) -> usize {
+        let plans: usize = self.plans.iter().map(|c| c.plan.constants.bytes().len()).sum();
+        self.weights.len() + self.arena.bytes().len() + plans
+    }
+}
+
+/// The results of a run, in the session's memory until its next run.
+pub struct Outputs<'s> {
+    session: &'s Session,
+    index: usize,
+}
+
+impl<'s> Outputs<'s> {
+    /// The output called `name`.
+    pub fn get(&self, name: &str) -> Option<TensorView<'s>> {
+        self.iter().find(|(n, _)| *n == name).map(|(_, tensor)| tensor)
+    }
+
+    /// All outputs in the model's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'s str, TensorView<'s>)> + use<'s> {
+        let session = self.session;
+        let plan = &session.plans[self.index].plan;
+        session
+            .model
+            .outputs
+            .iter()
+            .zip(&plan.outputs)
+            .map(move |(port, view)| (port.name.as_str(), show(session, plan, view)))
+    }
+}
+
+fn show<'s>(session: &'s Session, plan: &'s Plan, view: &'s View) -> TensorView<'s> {
+    let bytes = match view.buffer {
+        Buffer::Arena => &session.arena.bytes()[view.range()],
+        Buffer::Weight(slot) => session.weights.data(slot),
+        Buffer::Plan => &plan.constants.bytes()[view.range()],
+    };
+    let data = match view.dtype {
+        DType::I64 => Data::I64(bytemuck::cast_slice(bytes)),
+        DType::I32 => Data::I32(bytemuck::cast_slice(bytes)),
+        DType::U8 => Data::U8(bytes),
+        DType::I8 => Data::I8(bytemuck::cast_slice(bytes)),
+        DType::Bool => Data::Bool(bytes),
+        _ => Data::F32(bytemuck::cast_slice(bytes)),
+    };
+    TensorView { shape: &view.shape, data }
+}
+
+fn show_dims(dims: &[PortDim]) -> String {
+    let names: Vec<String> = dims
+        .iter()
+        .map(|d| match d {
+            PortDim::Fixed(n) => n.to_string(),
+            PortDim::Symbol(s) => s.clone(),
+        })
+        .collect();
+    format!("[{}]", names.join(", "))
+}
+
+/// What every later stage relies on: ids in range, constants as long as their shapes say, operands made before use.
+fn check_model(model: &Model) -> Result<(), Error> {
+    let count = model.value_count as usize;
+    let mut made = vec![false; count];
+    let mut make = |id: crate::ir::ValueId, name: &str| match made.get_mut(id.0 as usize) {
+        Some(slot) if !*slot => {
+            *slot = true;
+            Ok(())
+        }
+        _ => Err(Error::invalid(name, format!("value {} is made twice or does not exist", id.0))),
+    };
+    for port in &model.inputs {
+        if port.dims.is_none() {
+            return Err(Error::unsupported(&port.name, "an input of unknown rank"));
+        }
+        make(port.value, &port.name)?;
+    }
+    for (id, tensor) in &model.constants {
+        make(*id, "constant")?;
+        let bytes = tensor.shape.iter().try_fold(tensor.dtype.size(), |p, &d| p.checked_mul(d));
+        if bytes != Some(tensor.data.len()) {
+            return Err(Error::invalid(
+                "constant",
+                format!("{} bytes for shape {:?}", tensor.data.len(), tensor.shape),
+            ));
+        }
+    }
+    for node in &model.nodes {
+        if node.outputs.is_empty() {
+            return Err(Error::invalid(&node.name, "it has no output"));
+        }
+        for id in &node.outputs {
+            make(*id, &node.name)?;
+        }
+    }
+    let mut made = vec![false; count];
+    let known = model.inputs.iter().map(|p| p.value).chain(model.constants.keys().copied());
+    known.for_each(|id| made[id.0 as usize] = true);
+    for node in &model.nodes {
+        if node.inputs.iter().flatten().any(|id| !made.get(id.0 as usize).is_some_and(|m| *m)) {
+            return Err(Error::invalid(&node.name, "an operand is used before it is made"));
+        }
+        node.outputs.iter().for_each(|id| made[id.0 as usize] = true);
+    }
+    match model.outputs.iter().find(|p| !made.get(p.value.0 as usize).is_some_and(|m| *m)) {
+        Some(port) => Err(Error::invalid(&port.name, "this output is never made")),
+        None => Ok(()),
+    }
+}

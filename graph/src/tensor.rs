@@ -1,0 +1,73 @@
+//! Tensors as the outside hands them over and gets them back: borrowed slices with a shape.
+
+use crate::ir::DType;
+
+/// Borrowed elements in row-major order.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub enum Data<'a> {
+    F32(&'a [f32]),
+    I64(&'a [i64]),
+    I32(&'a [i32]),
+    U8(&'a [u8]),
+    I8(&'a [i8]),
+    /// 0 or 1.
+    Bool(&'a [u8]),
+}
+
+impl<'a> Data<'a> {
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Data::F32(_) => DType::F32,
+            Data::I64(_) => DType::I64,
+            Data::I32(_) => DType::I32,
+            Data::U8(_) => DType::U8,
+            Data::I8(_) => DType::I8,
+            Data::Bool(_) => DType::Bool,
+        }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(d) => d.len(),
+            Data::I64(d) => d.len(),
+            Data::I32(d) => d.len(),
+            Data::U8(d) | Data::Bool(d) => d.len(),
+            Data::I8(d) => d.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements, if they are f32.
+    pub fn as_f32(&self) -> Option<&'a [f32]> {
+        match self {
+            Data::F32(d) => Some(d),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        match self {
+            Data::F32(d) => bytemuck::cast_slice(d),
+            Data::I64(d) => bytemuck::cast_slice(d),
+            Data::I32(d) => bytemuck::cast_slice(d),
+            Data::U8(d) | Data::Bool(d) => d,
+            Data::I8(d) => bytemuck::cast_slice(d),
+        }
+    }
+}
+
+/// Elements with their shape.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct TensorView<'a> {
+    /// Dimensions; empty for a scalar.
+    pub shape: &'a [usize],
+    /// `shape.product()` elements.
+    pub data: Data<'a>,
+}
