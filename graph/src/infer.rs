@@ -86,6 +86,9 @@ pub fn infer(model: &Model, values: &[Dim]) -> Result<Inference, Error> {
     let limits = RefCell::new(Vec::new());
     for node in &model.nodes {
         let outputs = Visit { node, facts: &facts, values, limits: Some(&limits) }.outputs()?;
+        if let Some(fact) = outputs.iter().flatten().find(|f| f.shape.iter().any(|d| d.sign() == Some(-1))) {
+            return Err(Error::invalid(&node.name, format!("{} is not a shape", show(&fact.shape))));
+        }
         for (id, fact) in node.outputs.iter().zip(outputs) {
             set(&mut facts, *id, fact);
         }
@@ -271,7 +274,9 @@ impl<'a> Visit<'a> {
         let rank = x.shape.len();
         let result = match &node.op {
             Op::Unary(Unary::IsNan) => (DType::Bool, x.shape),
-            Op::Unary(_) | Op::CumSum { .. } => (x.dtype, x.shape),
+            Op::Unary(_) => (x.dtype, x.shape),
+            Op::CumSum { .. } if rank == 0 => return self.invalid("a scalar has no axis to sum along"),
+            Op::CumSum { .. } => (x.dtype, x.shape),
             Op::Binary(op) => {
                 let y = known!(self.fact(1)).clone();
                 if x.dtype != y.dtype {
@@ -325,8 +330,19 @@ impl<'a> Visit<'a> {
             }
             Op::MatMul | Op::MatMulInteger => {
                 let y = known!(self.fact(1)).clone();
-                let dtype = if node.op == Op::MatMul { x.dtype } else { DType::I32 };
-                (dtype, self.matmul(&x.shape, &y.shape)?)
+                let shape = self.matmul(&x.shape, &y.shape)?;
+                if node.op == Op::MatMul {
+                    return Ok(Some((x.dtype, shape)));
+                }
+                let columns = y.shape.last().filter(|_| y.shape.len() > 1).and_then(Dim::known);
+                let zeros = self.fact(3).and_then(|z| product(&z.shape).known());
+                if let (Some(columns), Some(zeros)) = (columns, zeros)
+                    && zeros > 1
+                    && zeros != columns
+                {
+                    return self.invalid(format!("{zeros} zero points for {columns} columns"));
+                }
+                (DType::I32, shape)
             }
             Op::Gemm { trans_a, trans_b, .. } => {
                 let y = known!(self.fact(1)).clone();
@@ -425,7 +441,12 @@ impl<'a> Visit<'a> {
                 };
                 let depth = known!(last.known()) as usize;
                 match x.shape.get(batch_dims.saturating_add(depth)..) {
-                    Some(rest) if *batch_dims <= outer.len() => (x.dtype, [outer, rest].concat()),
+                    Some(rest) if *batch_dims <= outer.len() => {
+                        for (a, b) in x.shape.iter().zip(outer).take(*batch_dims) {
+                            self.same_k(a, b, &x.shape, &indices)?;
+                        }
+                        (x.dtype, [outer, rest].concat())
+                    }
                     _ => return self.invalid("indices have more elements than data has axes"),
                 }
             }

@@ -11,9 +11,11 @@ pub mod passes;
 mod plan;
 mod session;
 mod tensor;
+#[cfg(test)]
+mod testing;
 mod weights;
 
 pub use error::Error;
 pub use ir::Model;
-pub use session::{Outputs, Report, Session, ShapeReport};
+pub use session::{Options, Outputs, Report, Session, ShapeReport};
 pub use tensor::{Data, TensorView};

@@ -52,11 +52,36 @@ pub struct ShapeReport {
     pub arena_bytes: usize,
 }
 
+/// How a session is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Whether the passes run. Without them the model is executed operator by operator, as the file has it: slow, and
+    /// what the passes are tested against.
+    pub optimize: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { optimize: true }
+    }
+}
+
 impl Session {
     /// Improves the model, packs its weights and checks that every operator can run.
-    pub fn new(mut model: Model) -> Result<Session, Error> {
+    ///
+    /// # Errors
+    /// [`Error::InvalidModel`] and [`Error::Unsupported`], naming the node.
+    pub fn new(model: Model) -> Result<Session, Error> {
+        Session::with_options(model, Options::default())
+    }
+
+    /// As [`Session::new`], with options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_options(mut model: Model, options: Options) -> Result<Session, Error> {
         check_model(&model)?;
-        let fused = passes::run(&mut model)?;
+        let fused = if options.optimize { passes::run(&mut model)? } else { passes::run_required(&mut model)? };
         let mut limits = infer::symbolic(&model)?.limits;
         limits.sort_by_key(|l| (l.0, l.1));
         limits.dedup_by_key(|l| l.0);

@@ -40,7 +40,13 @@ pub(super) fn strided(op: &Op, step: &Step, memory: &Memory) {
     }
 }
 
-fn strided_of<T: bytemuck::Pod + fourlane_kernels::Element>(x: &View, start: usize, strides: &[isize], out: &View, memory: &Memory) {
+fn strided_of<T: bytemuck::Pod + fourlane_kernels::Element>(
+    x: &View,
+    start: usize,
+    strides: &[isize],
+    out: &View,
+    memory: &Memory,
+) {
     strided::copy::<T>(&out.shape, &memory.read(x)[start..], strides, memory.write(out));
 }
 

@@ -12,12 +12,16 @@ use crate::ir::{Binary, Model, Node, Op, Tensor, Unary, ValueId};
 
 /// Fuses attention; [`Op::AttentionHeads`] is spelt out before, so that there is one pattern.
 pub fn run(model: &mut Model) -> Result<usize, Error> {
-    rewrite(model, spell_out)?;
+    spell_out(model)?;
     rewrite(model, attention)
 }
 
-/// `AttentionHeads` in the operators that it stands for.
-fn spell_out(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+/// Writes [`Op::AttentionHeads`] in the operators that it stands for.
+pub fn spell_out(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, heads_spelt_out)
+}
+
+fn heads_spelt_out(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let Op::AttentionHeads { scale } = node.op else { return None };
     let (q, k, v) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let head_dim = m.shape(q)?.get(3)?.known();
@@ -204,4 +208,110 @@ fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let split = fresh.node(Op::Reshape { allow_zero: true }, &[joined, split], name);
     fresh.finish(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[split], output, name);
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::DType;
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    /// How the scores are masked.
+    type Masking = fn(&mut Builder, ValueId, ValueId) -> ValueId;
+
+    /// Two heads of 4, split and joined as exporters do; `k_by_rank_3` transposes k as the dynamo exporter does.
+    fn model(masking: Masking, k_by_rank_3: bool) -> Model {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "8"]);
+        let mask = b.input("mask", DType::I64, &["batch", "seq"]);
+        let shape = b.integers(&[0, -1, 2, 4]);
+        let split = |b: &mut Builder, perm: [usize; 4]| {
+            let weight = b.weight(&[8, 8]);
+            let y = b.node(Op::MatMul, &[x, weight]);
+            let y = b.node(Op::Reshape { allow_zero: false }, &[y, shape]);
+            b.node(Op::Transpose { perm: perm.to_vec() }, &[y])
+        };
+        let q = split(&mut b, [0, 2, 1, 3]);
+        let two = b.scalar(2.0);
+        let q = b.node(Op::Binary(Binary::Div), &[q, two]);
+        let k = if k_by_rank_3 {
+            let k = split(&mut b, [0, 2, 1, 3]);
+            let dims = b.node(Op::Shape { start: 0, end: i64::MAX }, &[k]);
+            let [zero, two, three, minus] = [0, 2, 3, -1].map(|i| b.integers(&[i]));
+            let gather = Op::Gather { axis: 0 };
+            let (seq, dim) = (b.node(gather.clone(), &[dims, two]), b.node(gather.clone(), &[dims, three]));
+            let flat = b.node(Op::Concat { axis: 0 }, &[minus, seq, dim]);
+            let k = b.node(Op::Reshape { allow_zero: false }, &[k, flat]);
+            let k = b.node(Op::Transpose { perm: vec![0, 2, 1] }, &[k]);
+            let first = b.node(Op::Slice, &[dims, zero, two]);
+            let back = b.node(Op::Concat { axis: 0 }, &[first, dim, seq]);
+            b.node(Op::Reshape { allow_zero: false }, &[k, back])
+        } else {
+            split(&mut b, [0, 2, 3, 1])
+        };
+        let v = split(&mut b, [0, 2, 1, 3]);
+        let scores = b.node(Op::MatMul, &[q, k]);
+        let scores = masking(&mut b, scores, mask);
+        let weights = b.node(Op::Softmax { axis: -1, coerced: false }, &[scores]);
+        let y = b.node(Op::MatMul, &[weights, v]);
+        let y = b.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[y]);
+        let joined = b.integers(&[0, -1, 8]);
+        let y = b.node(Op::Reshape { allow_zero: false }, &[y, joined]);
+        b.output(y)
+    }
+
+    /// `[batch, seq]` to `[batch, 1, 1, seq]`.
+    fn unsqueezed(b: &mut Builder, mask: ValueId) -> ValueId {
+        let axes = b.integers(&[1, 2]);
+        b.node(Op::Unsqueeze, &[mask, axes])
+    }
+
+    fn added(b: &mut Builder, scores: ValueId, mask: ValueId) -> ValueId {
+        let mask = unsqueezed(b, mask);
+        let mask = b.node(Op::Cast(DType::F32), &[mask]);
+        let (one, low) = (b.scalar(1.0), b.scalar(f32::MIN));
+        let mask = b.node(Op::Binary(Binary::Sub), &[one, mask]);
+        let mask = b.node(Op::Binary(Binary::Mul), &[mask, low]);
+        b.node(Op::Binary(Binary::Add), &[scores, mask])
+    }
+
+    fn selected(b: &mut Builder, scores: ValueId, mask: ValueId) -> ValueId {
+        let mask = unsqueezed(b, mask);
+        let zero = b.constant(Tensor { dtype: DType::I64, shape: vec![], data: vec![0; 8].into() });
+        let mask = b.node(Op::Binary(Binary::Equal), &[mask, zero]);
+        let shape = b.node(Op::Shape { start: 0, end: i64::MAX }, &[scores]);
+        let mask = b.node(Op::Expand, &[mask, shape]);
+        let low = b.scalar(f32::NEG_INFINITY);
+        b.node(Op::Where, &[mask, low, scores])
+    }
+
+    fn unmasked(_: &mut Builder, scores: ValueId, _: ValueId) -> ValueId {
+        scores
+    }
+
+    #[test]
+    fn every_spelling_becomes_one_operator() {
+        for masking in [added, selected, unmasked] {
+            for k_by_rank_3 in [false, true] {
+                let model = model(masking, k_by_rank_3);
+                let ops = optimized(&model);
+                assert_eq!(ops.iter().filter(|op| *op == "Attention").count(), 1, "{ops:?}");
+                let left = ["MatMul", "Softmax", "Transpose", "Expand", "Div"];
+                assert!(!ops.iter().any(|op| left.contains(&op.as_str())), "{ops:?}");
+                assert_passes_keep_meaning(&model, &[&[2, 5, 8], &[2, 5]]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_under_a_scaling_is_left_alone() {
+        let scaled = |b: &mut Builder, scores, mask| {
+            let scores = added(b, scores, mask);
+            let half = b.scalar(0.5);
+            b.node(Op::Binary(Binary::Mul), &[scores, half])
+        };
+        let model = model(scaled, false);
+        assert!(optimized(&model).contains(&"Softmax".to_string()));
+        assert_passes_keep_meaning(&model, &[&[2, 5, 8], &[2, 5]]);
+    }
 }

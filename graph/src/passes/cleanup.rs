@@ -131,3 +131,23 @@ impl Renaming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Binary, DType, Op, Unary};
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    #[test]
+    fn equal_computations_are_done_once_and_unread_ones_never() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["rows", "3"]);
+        let (one, same) = (b.scalar(1.0), b.scalar(1.0));
+        let (left, right) = (b.node(Op::Binary(Binary::Add), &[x, one]), b.node(Op::Binary(Binary::Add), &[x, same]));
+        b.node(Op::Unary(Unary::Exp), &[left]);
+        let y = b.node(Op::Binary(Binary::Mul), &[left, right]);
+        let y = b.node(Op::Cast(DType::F32), &[y]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Add", "Mul"]);
+        assert_passes_keep_meaning(&model, &[&[4, 3]]);
+    }
+}

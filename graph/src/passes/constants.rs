@@ -77,3 +77,35 @@ fn evaluate(model: &Model, nodes: Vec<Node>, wanted: &[ValueId]) -> Result<Vec<T
     };
     Ok(plan.outputs.iter().map(tensor).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Binary, DType};
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    #[test]
+    fn what_reads_only_constants_is_computed_once() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["rows", "3"]);
+        let weight = b.weight(&[2, 3]);
+        let turned = b.node(Op::Transpose { perm: vec![1, 0] }, &[weight]);
+        let two = b.scalar(2.0);
+        let doubled = b.node(Op::Binary(Binary::Mul), &[turned, two]);
+        let y = b.node(Op::MatMul, &[x, doubled]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Linear"]);
+        assert_passes_keep_meaning(&model, &[&[4, 3]]);
+    }
+
+    #[test]
+    fn an_output_may_be_constant() {
+        let mut b = Builder::default();
+        b.input("x", DType::F32, &["rows", "3"]);
+        let (one, two) = (b.scalar(1.0), b.scalar(2.0));
+        let y = b.node(Op::Binary(Binary::Add), &[one, two]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), [""; 0]);
+        assert_passes_keep_meaning(&model, &[&[4, 3]]);
+    }
+}

@@ -25,3 +25,27 @@ pub fn run(model: &mut Model) -> Result<usize, Error> {
         Some(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Binary, DType};
+    use crate::testing::{Builder, assert_passes_keep_meaning};
+
+    #[test]
+    fn a_mask_is_computed_before_it_grows() {
+        let mut b = Builder::default();
+        let mask = b.input("mask", DType::I64, &["batch", "1", "1", "seq"]);
+        let other = b.input("other", DType::F32, &["batch", "1", "seq", "seq"]);
+        let shape = b.node(Op::Shape { start: 0, end: i64::MAX }, &[other]);
+        let y = b.node(Op::Expand, &[mask, shape]);
+        let y = b.node(Op::Cast(DType::F32), &[y]);
+        let one = b.scalar(1.0);
+        let y = b.node(Op::Binary(Binary::Sub), &[one, y]);
+        let model = b.output(y);
+        assert_passes_keep_meaning(&model, &[&[2, 1, 1, 3], &[2, 1, 3, 3]]);
+        let mut improved = model;
+        crate::passes::run(&mut improved).unwrap();
+        assert_eq!(improved.nodes.last().map(|n| n.op.name()).as_deref(), Some("Expand"));
+    }
+}

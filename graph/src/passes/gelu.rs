@@ -103,3 +103,111 @@ fn is_power(m: &Matcher, value: ValueId, x: ValueId, power: usize, scale: f32) -
     let total: Option<f32> = factors.values.iter().map(exponent).sum();
     is_close(factors.scale, scale) && total.is_some_and(|t| is_close(t, power as f32))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::DType;
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    fn mul(b: &mut Builder, x: ValueId, y: ValueId) -> ValueId {
+        b.node(Op::Binary(Binary::Mul), &[x, y])
+    }
+
+    fn times(b: &mut Builder, c: f32, x: ValueId) -> ValueId {
+        let c = b.scalar(c);
+        mul(b, c, x)
+    }
+
+    fn one_plus(b: &mut Builder, x: ValueId) -> ValueId {
+        let one = b.scalar(1.0);
+        b.node(Op::Binary(Binary::Add), &[x, one])
+    }
+
+    fn gate(b: &mut Builder, x: ValueId) -> ValueId {
+        let root = b.scalar(2f32.sqrt());
+        let scaled = b.node(Op::Binary(Binary::Div), &[x, root]);
+        let erf = b.node(Op::Unary(Unary::Erf), &[scaled]);
+        one_plus(b, erf)
+    }
+
+    fn check(build: impl Fn(&mut Builder, ValueId) -> ValueId, wanted: &[&str]) {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["rows", "4"]);
+        let y = build(&mut b, x);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), wanted);
+        assert_passes_keep_meaning(&model, &[&[5, 4]]);
+    }
+
+    #[test]
+    fn every_order_of_the_product() {
+        check(
+            |b, x| {
+                let g = gate(b, x);
+                let y = mul(b, x, g);
+                times(b, 0.5, y)
+            },
+            &["Gelu"],
+        );
+        check(
+            |b, x| {
+                let g = gate(b, x);
+                let g = times(b, 0.5, g);
+                mul(b, x, g)
+            },
+            &["Gelu"],
+        );
+        check(
+            |b, x| {
+                let g = gate(b, x);
+                let h = times(b, 0.5, x);
+                mul(b, g, h)
+            },
+            &["Gelu"],
+        );
+    }
+
+    #[test]
+    fn of_a_product() {
+        check(
+            |b, x| {
+                let square = mul(b, x, x);
+                let g = gate(b, square);
+                let y = mul(b, square, g);
+                times(b, 0.5, y)
+            },
+            &["Mul", "Gelu"],
+        );
+    }
+
+    #[test]
+    fn approximate() {
+        check(
+            |b, x| {
+                let three = b.scalar(3.0);
+                let cube = b.node(Op::Binary(Binary::Pow), &[x, three]);
+                let cube = times(b, CUBIC, cube);
+                let sum = b.node(Op::Binary(Binary::Add), &[x, cube]);
+                let scaled = times(b, SQRT_2_OVER_PI, sum);
+                let tanh = b.node(Op::Unary(Unary::Tanh), &[scaled]);
+                let g = one_plus(b, tanh);
+                let half = times(b, 0.5, x);
+                mul(b, half, g)
+            },
+            &["GeluTanh"],
+        );
+    }
+
+    #[test]
+    fn another_factor_is_not_gelu() {
+        check(
+            |b, x| {
+                let g = gate(b, x);
+                let y = mul(b, x, g);
+                times(b, 0.4, y)
+            },
+            &["Div", "Erf", "Add", "Mul", "Mul"],
+        );
+    }
+}

@@ -81,3 +81,59 @@ fn affine(m: &Matcher, node: &Node, fresh: &mut Fresh, op: Binary) -> Option<()>
     fresh.push(fused);
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::DType;
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    /// As exporters write it before opset 17; `square` is how they square.
+    fn model(square: fn(&mut Builder, ValueId) -> ValueId, affine: bool) -> Model {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "8"]);
+        let last = b.integers(&[-1]);
+        let mean = Op::Reduce { op: Reduce::Mean, keep_dims: true, noop_with_empty_axes: false };
+        let center = b.node(mean.clone(), &[x, last]);
+        let difference = b.node(Op::Binary(Binary::Sub), &[x, center]);
+        let squares = square(&mut b, difference);
+        let variance = b.node(mean, &[squares, last]);
+        let epsilon = b.scalar(1e-12);
+        let sum = b.node(Op::Binary(Binary::Add), &[variance, epsilon]);
+        let deviation = b.node(Op::Unary(Unary::Sqrt), &[sum]);
+        let mut y = b.node(Op::Binary(Binary::Div), &[difference, deviation]);
+        if affine {
+            let (scale, bias) = (b.weight(&[8]), b.weight(&[8]));
+            let scaled = b.node(Op::Binary(Binary::Mul), &[scale, y]);
+            y = b.node(Op::Binary(Binary::Add), &[scaled, bias]);
+        }
+        b.output(y)
+    }
+
+    fn power(b: &mut Builder, x: ValueId) -> ValueId {
+        let two = b.scalar(2.0);
+        b.node(Op::Binary(Binary::Pow), &[x, two])
+    }
+
+    fn product(b: &mut Builder, x: ValueId) -> ValueId {
+        b.node(Op::Binary(Binary::Mul), &[x, x])
+    }
+
+    #[test]
+    fn nine_nodes_become_one() {
+        for model in [model(power, true), model(product, true), model(power, false)] {
+            assert_eq!(optimized(&model), ["LayerNorm"]);
+            assert_passes_keep_meaning(&model, &[&[2, 3, 8]]);
+        }
+    }
+
+    #[test]
+    fn a_mean_over_another_axis_is_left() {
+        let mut model = model(power, true);
+        for tensor in model.constants.values_mut().filter(|t| t.dtype == DType::I64) {
+            *tensor = crate::ir::Tensor::vector_i64(&[1]);
+        }
+        assert!(!optimized(&model).contains(&"LayerNorm".to_string()));
+        assert_passes_keep_meaning(&model, &[&[2, 3, 8]]);
+    }
+}

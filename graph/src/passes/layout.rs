@@ -57,3 +57,36 @@ fn inner_transpose(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     fresh.finish(Op::Transpose { perm: vec![0, 1, 3, 2] }, &[x], node.outputs[0], &node.name);
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::DType;
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    #[test]
+    fn opposite_transposes_and_reshapes_vanish() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "8"]);
+        let (split, joined) = (b.integers(&[0, 0, 2, 4]), b.integers(&[0, 0, -1]));
+        let y = b.node(Op::Reshape { allow_zero: false }, &[x, split]);
+        let y = b.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[y]);
+        let y = b.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[y]);
+        let y = b.node(Op::Reshape { allow_zero: false }, &[y, joined]);
+        let y = b.node(Op::Unary(crate::ir::Unary::Abs), &[y]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Abs"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3, 8]]);
+    }
+
+    #[test]
+    fn transposes_compose() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["2", "3", "5"]);
+        let y = b.node(Op::Transpose { perm: vec![1, 2, 0] }, &[x]);
+        let y = b.node(Op::Transpose { perm: vec![0, 2, 1] }, &[y]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Transpose"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3, 5]]);
+    }
+}

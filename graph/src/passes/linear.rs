@@ -159,3 +159,70 @@ fn addition(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    #[test]
+    fn bias_activation_and_residual_are_swallowed() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "6"]);
+        let (up, down) = (b.weight(&[6, 10]), b.weight(&[10, 6]));
+        let (up_bias, down_bias) = (b.weight(&[10]), b.weight(&[1, 6]));
+        let y = b.node(Op::MatMul, &[x, up]);
+        let y = b.node(Op::Binary(Binary::Add), &[up_bias, y]);
+        let y = b.node(Op::Unary(Unary::Relu), &[y]);
+        let y = b.node(Op::MatMul, &[y, down]);
+        let y = b.node(Op::Binary(Binary::Add), &[y, down_bias]);
+        let y = b.node(Op::Binary(Binary::Add), &[y, x]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Linear+Relu", "Linear"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3, 6]]);
+    }
+
+    #[test]
+    fn a_product_that_is_read_twice_keeps_its_value() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["rows", "4"]);
+        let weight = b.weight(&[4, 4]);
+        let y = b.node(Op::MatMul, &[x, weight]);
+        let relu = b.node(Op::Unary(Unary::Relu), &[y]);
+        let z = b.node(Op::Binary(Binary::Mul), &[relu, y]);
+        let model = b.output(z);
+        assert_eq!(optimized(&model), ["Linear", "Relu", "Mul"]);
+        assert_passes_keep_meaning(&model, &[&[3, 4]]);
+    }
+
+    #[test]
+    fn gemm_with_its_bias() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["rows", "4"]);
+        let (weight, bias) = (b.weight(&[3, 4]), b.weight(&[3]));
+        let y = b.node(Op::Gemm { alpha: 0.5, beta: 1.0, trans_a: false, trans_b: true }, &[x, weight, bias]);
+        let y = b.node(Op::Unary(Unary::Tanh), &[y]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Linear+Tanh"]);
+        assert_passes_keep_meaning(&model, &[&[3, 4]]);
+    }
+
+    #[test]
+    fn dynamically_quantised_product() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "4"]);
+        let bytes: Vec<u8> = (0..12u8).map(|i| i.wrapping_mul(53)).collect();
+        let weight = b.constant(Tensor { dtype: DType::I8, shape: vec![4, 3], data: bytes.into() });
+        let zero = b.constant(Tensor { dtype: DType::I8, shape: vec![3], data: vec![0, 3, 250].into() });
+        let (scale, bias) = (b.weight(&[3]), b.weight(&[3]));
+        let quantized = b.nodes(Op::DynamicQuantizeLinear, &[x], 3);
+        let y = b.node(Op::MatMulInteger, &[quantized[0], weight, quantized[2], zero]);
+        let y = b.node(Op::Cast(DType::F32), &[y]);
+        let scales = b.node(Op::Binary(Binary::Mul), &[quantized[1], scale]);
+        let y = b.node(Op::Binary(Binary::Mul), &[y, scales]);
+        let y = b.node(Op::Binary(Binary::Add), &[bias, y]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["DynamicQuantizeLinear", "LinearInt8"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3, 4]]);
+    }
+}

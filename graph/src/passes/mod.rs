@@ -47,6 +47,15 @@ pub fn run(model: &mut Model) -> Result<Found, Error> {
     Ok(found)
 }
 
+/// Runs only what the executor cannot do without.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_required(model: &mut Model) -> Result<Found, Error> {
+    attention::spell_out(model)?;
+    Ok(Found::new())
+}
+
 /// Everything that needs no look at data, until nothing changes.
 fn simplify(model: &mut Model, found: &mut Found) -> Result<(), Error> {
     for _ in 0..MAX_ROUNDS {

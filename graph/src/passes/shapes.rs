@@ -46,3 +46,30 @@ fn as_constant(fact: &Fact) -> Option<Tensor> {
     let data: Vec<u8> = known.iter().flat_map(|v| v.to_le_bytes().into_iter().take(fact.dtype.size())).collect();
     Some(Tensor { dtype: fact.dtype, shape, data: data.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Binary;
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    /// `where(concat(batch, 1, seq) == -1, 1, concat(..))`, as exporters guard `expand`.
+    #[test]
+    fn arithmetic_on_shapes_is_not_executed() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "4"]);
+        let shape = b.node(Op::Shape { start: 0, end: i64::MAX }, &[x]);
+        let [zero, one] = [0, 1].map(|i| b.integers(&[i]));
+        let pick = Op::Gather { axis: 0 };
+        let (batch, seq) = (b.node(pick.clone(), &[shape, zero]), b.node(pick, &[shape, one]));
+        let target = b.node(Op::Concat { axis: 0 }, &[batch, one, seq]);
+        let minus = b.integers(&[-1]);
+        let is_any = b.node(Op::Binary(Binary::Equal), &[target, minus]);
+        let target = b.node(Op::Where, &[is_any, one, target]);
+        let half = b.floats(&[1, 1, 1], &[0.5]);
+        let y = b.node(Op::Expand, &[half, target]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Expand"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3, 4]]);
+    }
+}
