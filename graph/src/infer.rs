@@ -623,9 +623,7 @@ impl<'a> Visit<'a> {
             return self.invalid("a range with step 0");
         }
         let span = if delta > 0 { limit.sub(start) } else { start.sub(limit) };
-        let step = Dim::Const(delta.saturating_abs());
-        let length = span.larger(&Dim::Const(0)).add(&step).sub(&Dim::Const(1));
-        Ok(length.div(&step))
+        Ok(Some(steps(&span, delta.saturating_abs())))
     }
 
     fn slices(&self, shape: &[Dim]) -> Known<Vec<SliceAxis>> {
@@ -796,9 +794,20 @@ fn slice_axis(dim: &Dim, start: &Dim, end: &Dim, step: i64) -> Option<(Dim, Dim)
             (start.clone(), start.sub(&end.larger(&Dim::Const(-1))))
         }
     };
-    let step = Dim::Const(step.saturating_abs());
-    let length = span.larger(&zero).add(&step).sub(&one).div(&step)?;
-    Some((start, length))
+    Some((start, steps(&span, step.saturating_abs())))
+}
+
+/// How many steps of a positive size start within `span`.
+fn steps(span: &Dim, step: i64) -> Dim {
+    let span = span.larger(&Dim::Const(0));
+    match span.known() {
+        Some(0) => span,
+        Some(n) => Dim::Const((n - 1) / step.max(1) + 1),
+        None => {
+            let step = Dim::Const(step);
+            span.add(&step).sub(&Dim::Const(1)).div(&step).unwrap_or(span)
+        }
+    }
 }
 
 /// `start` and `end` of a `Shape` node, clamped to the rank.

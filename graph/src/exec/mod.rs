@@ -8,6 +8,8 @@ mod matrix;
 mod memory;
 mod movement;
 mod quantized;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Error;
 use crate::ir::{DType, Node, Op, Reduce, Unary};

@@ -12,6 +12,31 @@ pub fn run(model: &mut Model) -> Result<usize, Error> {
     })
 }
 
+/// Some optimisers flatten `[batch, seq, k]` to rows around every product. A linear layer does not care, so the reshape
+/// moves behind it, where it meets its opposite.
+pub fn unflatten(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, |m, node, fresh| {
+        if !matches!(node.op, Op::Linear { .. }) {
+            return None;
+        }
+        let reshape = m.producer(node.input(0)?).filter(|n| matches!(n.op, Op::Reshape { .. }))?;
+        let x = reshape.input(0)?;
+        let (output, k) = (*node.outputs.first()?, m.shape(node.input(0)?)?.last()?);
+        let (from, to) = (m.shape(x)?, m.shape(output)?);
+        let alone = node.inputs.iter().skip(2).all(|id| id.is_none_or(|id| m.constant(id).is_some()));
+        if from.last()? != k || from.len() < 2 || !alone {
+            return None;
+        }
+        let inner = fresh.value();
+        let mut linear = Node { outputs: vec![inner], ..node.clone() };
+        linear.inputs[0] = Some(x);
+        fresh.push(linear);
+        let shape = fresh.dims(to, &node.name);
+        fresh.finish(Op::Reshape { allow_zero: true }, &[inner, shape], output, &node.name);
+        Some(())
+    })
+}
+
 /// Lets linear layers swallow one more operator each; to be repeated until there is none.
 pub fn epilogue(model: &mut Model) -> Result<usize, Error> {
     rewrite(model, |m, node, fresh| activation(m, node, fresh).or_else(|| addition(m, node, fresh)))
@@ -193,6 +218,23 @@ mod tests {
         let model = b.output(z);
         assert_eq!(optimized(&model), ["Linear", "Relu", "Mul"]);
         assert_passes_keep_meaning(&model, &[&[3, 4]]);
+    }
+
+    #[test]
+    fn rows_flattened_around_a_product_are_not() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "4"]);
+        let (weight, bias) = (b.weight(&[4, 6]), b.weight(&[6]));
+        let (rows, back) = (b.integers(&[-1, 4]), b.node(Op::Shape { start: 0, end: 2 }, &[x]));
+        let six = b.integers(&[6]);
+        let back = b.node(Op::Concat { axis: 0 }, &[back, six]);
+        let y = b.node(Op::Reshape { allow_zero: false }, &[x, rows]);
+        let y = b.node(Op::Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: false }, &[y, weight, bias]);
+        let y = b.node(Op::Reshape { allow_zero: false }, &[y, back]);
+        let y = b.node(Op::Unary(Unary::Gelu), &[y]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Linear+Gelu"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3, 4]]);
     }
 
     #[test]

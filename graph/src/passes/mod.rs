@@ -31,11 +31,12 @@ pub type Found = Vec<(&'static str, usize)>;
 pub fn run(model: &mut Model) -> Result<Found, Error> {
     let mut found = Found::new();
     simplify(model, &mut found)?;
+    note(&mut found, "linear layer", linear::run(model)?);
+    simplify(model, &mut found)?;
     note(&mut found, "GELU", gelu::run(model)?);
     note(&mut found, "layer normalisation", layer_norm::run(model)?);
     note(&mut found, "attention", attention::run(model)?);
     simplify(model, &mut found)?;
-    note(&mut found, "linear layer", linear::run(model)?);
     for _ in 0..MAX_ROUNDS {
         let count = linear::epilogue(model)?;
         cleanup::dead_code(model);
@@ -69,6 +70,7 @@ fn simplify(model: &mut Model, found: &mut Found) -> Result<(), Error> {
         count("identity", cleanup::identities(model)?);
         count("common subexpression", cleanup::common_subexpressions(model));
         count("transpose or reshape", layout::run(model)?);
+        count("rows flattened around a product", linear::unflatten(model)?);
         count("expansion moved back", expand::run(model)?);
         count("dead code", cleanup::dead_code(model));
         if changes == 0 {

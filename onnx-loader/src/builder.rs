@@ -1,0 +1,180 @@
+//! The model in the making, and what is known of its values.
+//!
+//! Converters emit IR nodes here. Each value gets its element type and, where it can be had cheaply, its rank: enough
+//! for the few conversions that depend on them (`CastLike`, masks, `Transpose` without a permutation). Real shape
+//! inference, with symbols, is the graph crate's.
+
+use crate::error::{Reason, Reject};
+use crate::external::{ExternalData, ExternalFiles};
+use crate::proto::TensorProto;
+use crate::tensor;
+use fourlane_graph::ir::{Binary, DType, Model, Node, Op, Tensor, Unary, ValueId};
+
+/// What is known of a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Fact {
+    /// Type while running, not of storage.
+    pub dtype: Option<DType>,
+    pub rank: Option<usize>,
+}
+
+pub(crate) struct Builder<'a> {
+    pub model: Model,
+    /// Name of the node being converted: what is emitted gets it.
+    pub node: String,
+    facts: Vec<Fact>,
+    files: ExternalFiles<'a>,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(external: &'a dyn ExternalData) -> Self {
+        Self { model: Model::default(), node: String::new(), facts: Vec::new(), files: ExternalFiles::new(external) }
+    }
+
+    pub fn value(&mut self, fact: Fact) -> ValueId {
+        self.facts.push(fact);
+        self.model.value_count += 1;
+        ValueId(self.model.value_count - 1)
+    }
+
+    pub fn fact(&self, value: ValueId) -> Fact {
+        self.facts.get(value.0 as usize).copied().unwrap_or_default()
+    }
+
+    pub fn set_rank(&mut self, value: ValueId, rank: usize) {
+        if let Some(fact) = self.facts.get_mut(value.0 as usize) {
+            fact.rank = Some(rank);
+        }
+    }
+
+    /// The rank, where a conversion depends on it.
+    pub fn rank(&self, value: ValueId) -> Result<usize, Reject> {
+        self.fact(value).rank.ok_or_else(|| Reason::Unknown("of a tensor whose rank the file does not tell").into())
+    }
+
+    /// The element type, where a conversion depends on it.
+    pub fn dtype(&self, value: ValueId) -> Result<DType, Reject> {
+        self.fact(value).dtype.ok_or_else(|| Reason::Unknown("of a tensor whose type the file does not tell").into())
+    }
+
+    // Constants
+
+    pub fn constant(&mut self, tensor: Tensor) -> ValueId {
+        let value = self.value(Fact { dtype: Some(tensor.dtype.runtime()), rank: Some(tensor.shape.len()) });
+        self.model.constants.insert(value, tensor);
+        value
+    }
+
+    pub fn decode(&mut self, tensor: &TensorProto) -> Result<Tensor, Reject> {
+        tensor::decode(tensor, &mut self.files)
+    }
+
+    pub fn scalar(&mut self, value: f32) -> ValueId {
+        self.constant(Tensor::scalar_f32(value))
+    }
+
+    pub fn int(&mut self, value: i64) -> ValueId {
+        self.constant(Tensor { shape: Vec::new(), ..Tensor::vector_i64(&[value]) })
+    }
+
+    pub fn ints(&mut self, values: &[i64]) -> ValueId {
+        self.constant(Tensor::vector_i64(values))
+    }
+
+    pub fn tensor(&self, value: ValueId) -> Option<&Tensor> {
+        self.model.constants.get(&value)
+    }
+
+    // Nodes
+
+    /// The operator that made a value.
+    pub fn made_by(&self, value: ValueId) -> Option<&Op> {
+        self.model.nodes.iter().rev().find(|node| node.outputs.contains(&value)).map(|node| &node.op)
+    }
+
+    /// Emits an operator with one output.
+    pub fn emit(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
+        self.emit_optional(op, inputs.iter().copied().map(Some).collect())
+    }
+
+    /// Emits an operator with one output, of whose inputs some may be absent. Absent ones at the end are dropped.
+    pub fn emit_optional(&mut self, op: Op, mut inputs: Vec<Option<ValueId>>) -> ValueId {
+        while let Some(None) = inputs.last() {
+            inputs.pop();
+        }
+        let output = self.value(self.infer(&op, &inputs));
+        self.push(op, inputs, vec![output]);
+        output
+    }
+
+    /// Emits an operator with outputs that the caller describes.
+    pub fn emit_outputs(&mut self, op: Op, inputs: Vec<Option<ValueId>>, facts: &[Fact]) -> Vec<Option<ValueId>> {
+        let outputs: Vec<ValueId> = facts.iter().map(|&fact| self.value(fact)).collect();
+        let all = outputs.iter().copied().map(Some).collect();
+        self.push(op, inputs, outputs);
+        all
+    }
+
+    fn push(&mut self, op: Op, inputs: Vec<Option<ValueId>>, outputs: Vec<ValueId>) {
+        self.model.nodes.push(Node { op, inputs, outputs, name: self.node.clone() });
+    }
+
+    pub fn unary(&mut self, op: Unary, x: ValueId) -> ValueId {
+        self.emit(Op::Unary(op), &[x])
+    }
+
+    pub fn binary(&mut self, op: Binary, a: ValueId, b: ValueId) -> ValueId {
+        self.emit(Op::Binary(op), &[a, b])
+    }
+
+    pub fn unsqueeze(&mut self, x: ValueId, axes: &[i64]) -> ValueId {
+        let axes = self.ints(axes);
+        self.emit(Op::Unsqueeze, &[x, axes])
+    }
+
+    /// `x` itself if it is of this type already.
+    pub fn cast(&mut self, x: ValueId, dtype: DType) -> ValueId {
+        if self.fact(x).dtype == Some(dtype) { x } else { self.emit(Op::Cast(dtype), &[x]) }
+    }
+
+    /// What a one-output operator makes of its inputs.
+    fn infer(&self, op: &Op, inputs: &[Option<ValueId>]) -> Fact {
+        let input = |i: usize| inputs.get(i).copied().flatten();
+        let fact = |i: usize| input(i).map(|v| self.fact(v)).unwrap_or_default();
+        // Elements of a constant list of axes or dimensions.
+        let len = |i: usize| match self.tensor(input(i)?)?.shape[..] {
+            [len] => Some(len),
+            _ => None,
+        };
+        let broadcast = |i: usize, j: usize| Some(fact(i).rank?.max(fact(j).rank?));
+        let x = fact(0);
+        let (dtype, rank) = match op {
+            Op::Unary(Unary::IsNan) => (Some(DType::Bool), x.rank),
+            Op::Binary(op) => (if op.gives_bool() { Some(DType::Bool) } else { x.dtype }, broadcast(0, 1)),
+            Op::Where => (fact(1).dtype.or(fact(2).dtype), broadcast(0, 1).zip(fact(2).rank).map(|(a, b)| a.max(b))),
+            Op::Cast(dtype) => (Some(*dtype), x.rank),
+            Op::Reduce { keep_dims: false, .. } => (x.dtype, x.rank.zip(len(1)).and_then(|(r, n)| r.checked_sub(n))),
+            Op::MatMul => {
+                (Some(DType::F32), broadcast(0, 1).filter(|_| fact(0).rank > Some(1) && fact(1).rank > Some(1)))
+            }
+            Op::MatMulInteger => (Some(DType::I32), broadcast(0, 1)),
+            Op::Gemm { .. } => (Some(DType::F32), Some(2)),
+            Op::Flatten { .. } => (x.dtype, Some(2)),
+            Op::Reshape { .. } => (x.dtype, len(1)),
+            Op::Unsqueeze => (x.dtype, x.rank.zip(len(1)).map(|(r, n)| r + n)),
+            Op::Squeeze => (x.dtype, x.rank.zip(len(1)).and_then(|(r, n)| r.checked_sub(n))),
+            Op::Expand => (x.dtype, x.rank.zip(len(1)).map(|(r, n)| r.max(n))),
+            Op::Gather { .. } => (x.dtype, x.rank.zip(fact(1).rank).and_then(|(r, n)| (r + n).checked_sub(1))),
+            Op::GatherElements { .. } => (x.dtype, fact(1).rank),
+            Op::GatherNd { .. } => (x.dtype, None),
+            Op::Shape { .. } => (Some(DType::I64), Some(1)),
+            Op::ConstantOfShape { value } => (Some(value.dtype.runtime()), len(0)),
+            Op::Range => (x.dtype, Some(1)),
+            Op::QuantizeLinear { .. } => (fact(2).dtype.or(Some(DType::U8)), x.rank),
+            Op::DequantizeLinear { .. } => (Some(DType::F32), x.rank),
+            // The rest keeps type and rank.
+            _ => (x.dtype, x.rank),
+        };
+        Fact { dtype, rank }
+    }
+}

@@ -1,0 +1,231 @@
+//! A decoded file to a model: each node in its turn through its converter, ports with their types.
+//!
+//! Constants are decoded when something first reads them, so unused ones cost nothing. Nodes that cannot be converted
+//! are collected, with values standing in for their outputs, so that all of them can be reported.
+
+use crate::builder::{Builder, Fact};
+use crate::error::{LoadError, Reason, Reject, UnsupportedOperator};
+use crate::external::ExternalData;
+use crate::names::{Maker, Name, Names};
+use crate::ops;
+use crate::proto::{AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto};
+use crate::proto::{ValueInfoProto, data_type};
+use crate::reader::NodeReader;
+use crate::tensor;
+use fourlane_graph::ir::{DType, Model, Port, PortDim, ValueId};
+use std::borrow::Cow;
+
+pub(crate) fn convert(file: ModelProto, external: &dyn ExternalData) -> Result<Model, LoadError> {
+    let graph = file.graph.ok_or(LoadError::NotOnnx("it has no graph"))?;
+    let mut names = Names::of(&graph)?;
+    let order = std::mem::take(&mut names.order);
+    let GraphProto { mut node, initializer, input, output, .. } = graph;
+    let standard = file.opset_import.iter().find(|opset| standard_name(&opset.domain).is_empty());
+    let mut loader = Loader {
+        builder: Builder::new(external),
+        names,
+        initializers: initializer,
+        unsupported: Vec::new(),
+        // A file without operator sets is from before they existed, when there was one.
+        opset: standard.map_or(1, |opset| opset.version),
+    };
+    for port in &input {
+        loader.input(port)?;
+    }
+    for index in order {
+        if let Some(node) = node.get_mut(index) {
+            loader.node(std::mem::take(node))?;
+        }
+    }
+    if !loader.unsupported.is_empty() {
+        return Err(LoadError::UnsupportedOperators(loader.unsupported));
+    }
+    for port in &output {
+        loader.output(port)?;
+    }
+    Ok(loader.builder.model)
+}
+
+/// ONNX's own operators have two names for their domain.
+fn standard_name(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+struct Loader<'a> {
+    builder: Builder<'a>,
+    names: Names,
+    /// Emptied as they are read.
+    initializers: Vec<TensorProto>,
+    unsupported: Vec<UnsupportedOperator>,
+    /// Version of ONNX's own operators.
+    opset: i64,
+}
+
+impl Loader<'_> {
+    fn input(&mut self, info: &ValueInfoProto) -> Result<(), LoadError> {
+        let Some(Name { maker: Maker::Input, .. }) = self.names.get(&info.name) else { return Ok(()) };
+        let error = |problem: String| LoadError::Port { which: "input", name: info.name.clone(), problem };
+        let Some(tensor) = info.tensor() else { return Err(error("is no tensor".into())) };
+        let dtype = port_dtype(tensor.elem_type).map_err(error)?;
+        let Some(shape) = &tensor.shape else { return Err(error("has no shape in the file, not even a rank".into())) };
+        let value = self.builder.value(Fact { dtype: Some(dtype.runtime()), rank: Some(shape.dim.len()) });
+        let dims = Some(port_dims(&info.name, shape));
+        self.builder.model.inputs.push(Port { name: info.name.clone(), value, dtype, dims });
+        self.names.set_value(&info.name, value);
+        Ok(())
+    }
+
+    fn output(&mut self, info: &ValueInfoProto) -> Result<(), LoadError> {
+        let error = |problem: String| LoadError::Port { which: "output", name: info.name.clone(), problem };
+        let value = match self.resolve(&info.name) {
+            Ok(value) => value,
+            Err(reject) => {
+                return Err(match reject.reason() {
+                    Reason::Broken(error) => error,
+                    _ => error("is a constant of a type that is not supported".into()),
+                });
+            }
+        };
+        let tensor = info.tensor();
+        let dtype = match tensor.map(|t| t.elem_type) {
+            Some(code) if code != 0 => port_dtype(code).map_err(error)?,
+            _ => self.builder.fact(value).dtype.unwrap_or(DType::F32),
+        };
+        let dims = tensor.and_then(|t| t.shape.as_ref()).map(|shape| port_dims(&info.name, shape));
+        self.builder.model.outputs.push(Port { name: info.name.clone(), value, dtype, dims });
+        Ok(())
+    }
+
+    /// The value of a name; a constant is decoded here.
+    fn resolve(&mut self, name: &str) -> Result<ValueId, Reject> {
+        let value = match self.names.get(name) {
+            Some(Name { value: Some(value), .. }) => return Ok(*value),
+            Some(Name { maker: Maker::Initializer(index), .. }) => {
+                let Some(proto) = self.initializers.get_mut(*index) else { return Err(Reason::Operator.into()) };
+                let tensor = self.builder.decode(proto)?;
+                *proto = TensorProto::default();
+                self.builder.constant(tensor)
+            }
+            // That every name has a maker, and that it comes before, was checked.
+            _ => return Err(Reason::Operator.into()),
+        };
+        self.names.set_value(name, value);
+        Ok(value)
+    }
+
+    fn node(&mut self, node: NodeProto) -> Result<(), LoadError> {
+        self.builder.node = node.label().into();
+        let NodeProto { input, output, op_type, attribute, domain, .. } = node;
+        let domain = standard_name(&domain);
+        let Err(reject) = self.convert(domain, &op_type, &input, &output, attribute) else { return Ok(()) };
+        let reason = match reject.reason() {
+            Reason::Broken(error) => return Err(error),
+            Reason::Operator => Some(Cow::Borrowed("")),
+            Reason::Form(reason) => Some(reason),
+            Reason::Elements { dtype, tensor } => {
+                self.builder.node += &format!(" (tensor {tensor})");
+                Some(format!("of {dtype} elements").into())
+            }
+            Reason::Unknown(reason) => self.unsupported.is_empty().then_some(Cow::Borrowed(reason)),
+        };
+        if let Some(reason) = reason {
+            self.reject(domain, &op_type, reason);
+        }
+        // Values of which nothing is known stand in for the outputs, so that the rest of the graph is looked at too.
+        for name in output {
+            let value = self.builder.value(Fact::default());
+            self.names.set_value(&name, value);
+        }
+        Ok(())
+    }
+
+    fn convert(
+        &mut self,
+        domain: &str,
+        op_type: &str,
+        input: &[String],
+        output: &[String],
+        attributes: Vec<AttributeProto>,
+    ) -> Result<(), Reject> {
+        let mut inputs = Vec::with_capacity(input.len());
+        let mut bad_constant = None;
+        for name in input {
+            if name.is_empty() {
+                inputs.push(None);
+                continue;
+            }
+            let value = match self.resolve(name).map_err(Reject::reason) {
+                Ok(value) => value,
+                Err(Reason::Broken(error)) => return Err(error.into()),
+                Err(reason) => {
+                    bad_constant = Some(reason);
+                    self.builder.value(Fact::default())
+                }
+            };
+            inputs.push(Some(value));
+        }
+        let mut reader = NodeReader::new(self.opset, inputs, output.len(), attributes);
+        let values = match domain {
+            "" => ops::standard(op_type, &mut reader, &mut self.builder),
+            "com.microsoft" => ops::contrib(op_type, &mut reader, &mut self.builder),
+            _ => Err(Reason::Operator.into()),
+        };
+        let values = match (values.map_err(Reject::reason), bad_constant) {
+            // That an operator does not exist is the better reason.
+            (Err(Reason::Operator), _) => return Err(Reason::Operator.into()),
+            (_, Some(reason)) | (Err(reason), None) => return Err(reason.into()),
+            (Ok(values), None) => values,
+        };
+        reader.finish()?;
+        for (index, name) in output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let known = self.names.get(name);
+            match values.get(index).copied().flatten() {
+                Some(value) => {
+                    if let (None, Some(rank)) = (self.builder.fact(value).rank, known.and_then(|name| name.rank)) {
+                        self.builder.set_rank(value, rank);
+                    }
+                    self.names.set_value(name, value);
+                }
+                None if known.is_some_and(|name| name.is_read) => return Err(format!("with output {index}").into()),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, domain: &str, op_type: &str, reason: Cow<'static, str>) {
+        let node = self.builder.node.clone();
+        let operator = if domain.is_empty() { op_type.to_owned() } else { format!("{domain}:{op_type}") };
+        let known = self.unsupported.iter_mut().find(|u| u.operator == operator && u.reason == reason);
+        match known {
+            Some(known) => {
+                known.count += 1;
+                if known.nodes.len() < UnsupportedOperator::NAMES {
+                    known.nodes.push(node);
+                }
+            }
+            None => self.unsupported.push(UnsupportedOperator { operator, reason, count: 1, nodes: vec![node] }),
+        }
+    }
+}
+
+/// The type in which the outside hands over elements: that of the file, where it exists here.
+fn port_dtype(code: i32) -> Result<DType, String> {
+    match code {
+        data_type::DOUBLE => Ok(DType::F64),
+        _ => tensor::dtype(code).ok_or_else(|| format!("holds {}, which is not supported", data_type::name(code))),
+    }
+}
+
+/// A dimension without a name gets one of its own.
+fn port_dims(port: &str, shape: &TensorShapeProto) -> Vec<PortDim> {
+    let dim = |(axis, dim): (usize, &DimensionProto)| {
+        let fixed = dim.dim_value.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+        match (fixed, &dim.dim_param) {
+            (Some(n), _) => PortDim::Fixed(n),
+            (None, Some(name)) if !name.is_empty() => PortDim::Symbol(name.clone()),
+            _ => PortDim::Symbol(format!("{port}[{axis}]")),
+        }
+    };
+    shape.dim.iter().enumerate().map(dim).collect()
+}

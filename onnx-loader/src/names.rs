@@ -1,0 +1,120 @@
+//! The names of a file: what makes each value, and in which order nodes can run.
+//!
+//! A graph in a file is held together by names. Here it is checked that each is made once and that no node waits for
+//! itself; from then on a name that something reads has a maker that comes before.
+
+use crate::error::LoadError;
+use crate::proto::{GraphProto, NodeProto};
+use fourlane_graph::ir::ValueId;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+/// Where a value comes from; indices into the lists of the file.
+#[derive(Clone, Copy)]
+pub(crate) enum Maker {
+    Input,
+    Initializer(usize),
+    Node(usize),
+}
+
+pub(crate) struct Name {
+    pub maker: Maker,
+    /// Whether a node or a model output reads it.
+    pub is_read: bool,
+    /// What the file claims. Optimisers leave stale shapes behind, so it is asked last, and for the rank only.
+    pub rank: Option<usize>,
+    /// The value, once it is converted.
+    pub value: Option<ValueId>,
+}
+
+pub(crate) struct Names {
+    by_name: HashMap<String, Name>,
+    /// All nodes, each after those that it reads from, otherwise as in the file.
+    pub order: Vec<usize>,
+}
+
+impl Names {
+    pub fn of(graph: &GraphProto) -> Result<Names, LoadError> {
+        let mut names = Names { by_name: HashMap::new(), order: Vec::new() };
+        for (index, tensor) in graph.initializer.iter().enumerate() {
+            names.make(&tensor.name, Maker::Initializer(index))?;
+        }
+        for port in &graph.input {
+            // An initializer may be listed as an input too: its default, which nobody overrides here.
+            if !matches!(names.by_name.get(&port.name), Some(Name { maker: Maker::Initializer(_), .. })) {
+                names.make(&port.name, Maker::Input)?;
+            }
+        }
+        for (index, node) in graph.node.iter().enumerate() {
+            for output in node.output.iter().filter(|name| !name.is_empty()) {
+                names.make(output, Maker::Node(index))?;
+            }
+        }
+        for info in &graph.value_info {
+            if let (Some(name), Some(tensor)) = (names.by_name.get_mut(&info.name), info.tensor()) {
+                name.rank = tensor.shape.as_ref().map(|shape| shape.dim.len());
+            }
+        }
+        names.sort(&graph.node)?;
+        for output in &graph.output {
+            names.read(&output.name, || "the list of model outputs".into())?;
+        }
+        Ok(names)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Name> {
+        self.by_name.get(name)
+    }
+
+    pub fn set_value(&mut self, name: &str, value: ValueId) {
+        if let Some(name) = self.by_name.get_mut(name) {
+            name.value = Some(value);
+        }
+    }
+
+    fn make(&mut self, name: &str, maker: Maker) -> Result<(), LoadError> {
+        let new = Name { maker, is_read: false, rank: None, value: None };
+        match self.by_name.insert(name.into(), new) {
+            Some(_) => Err(LoadError::DuplicateValue(name.into())),
+            None => Ok(()),
+        }
+    }
+
+    fn read(&mut self, name: &str, reader: impl Fn() -> String) -> Result<Maker, LoadError> {
+        match self.by_name.get_mut(name) {
+            Some(name) => {
+                name.is_read = true;
+                Ok(name.maker)
+            }
+            None => Err(LoadError::MissingValue { reader: reader(), value: name.into() }),
+        }
+    }
+
+    fn sort(&mut self, nodes: &[NodeProto]) -> Result<(), LoadError> {
+        let mut waits_for = vec![0usize; nodes.len()];
+        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+        for (index, node) in nodes.iter().enumerate() {
+            for input in node.input.iter().filter(|name| !name.is_empty()) {
+                let reader = || format!("node '{}' ({})", node.label(), node.op_type);
+                if let Maker::Node(maker) = self.read(input, reader)? {
+                    readers[maker].push(index);
+                    waits_for[index] += 1;
+                }
+            }
+        }
+        let mut ready: BinaryHeap<_> = (0..nodes.len()).filter(|&node| waits_for[node] == 0).map(Reverse).collect();
+        while let Some(Reverse(node)) = ready.pop() {
+            self.order.push(node);
+            for &reader in &readers[node] {
+                waits_for[reader] -= 1;
+                if waits_for[reader] == 0 {
+                    ready.push(Reverse(reader));
+                }
+            }
+        }
+        match waits_for.iter().position(|&count| count > 0) {
+            Some(stuck) => Err(LoadError::Cycle(nodes[stuck].label().into())),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What onnxruntime's optimisers fuse, taken apart again.
+//!
+//! Fusing is this project's own business, done by passes that see one form of each thing. So the fused operators of
+//! optimised files become the standard ones that they stand for.
+
+use super::{Outputs, layout, matrix, one};
+use crate::builder::Builder;
+use crate::error::Reject;
+use crate::reader::NodeReader;
+use fourlane_graph::ir::{Binary, DType, Op, Reduce, Unary, ValueId};
+
+/// `gelu(x + bias)`, in either form; the bias may be absent.
+pub(super) fn bias_gelu(op: Unary, n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let mut x = n.input(0)?;
+    if let Some(bias) = n.optional(1) {
+        x = b.binary(Binary::Add, x, bias);
+    }
+    one(b.unary(op, x))
+}
+
+/// `x * sigmoid(alpha * x)`
+pub(super) fn quick_gelu(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let alpha = n.float_or("alpha", 1.702)?;
+    let x = n.input(0)?;
+    let alpha = b.scalar(alpha);
+    let scaled = b.binary(Binary::Mul, x, alpha);
+    let gate = b.unary(Unary::Sigmoid, scaled);
+    one(b.binary(Binary::Mul, x, gate))
+}
+
+/// `alpha * a b`, either operand with its last two axes swapped.
+pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    n.only("transBatchA", 0)?;
+    n.only("transBatchB", 0)?;
+    let alpha = n.float_or("alpha", 1.0)?;
+    let mut operand = |index: usize, name: &str| -> Result<ValueId, Reject> {
+        let x = n.input(index)?;
+        if !n.flag(name, false)? {
+            return Ok(x);
+        }
+        let rank = b.rank(x)?;
+        let Some(row) = rank.checked_sub(2) else { return Err("of a transposed vector".into()) };
+        let mut perm: Vec<usize> = (0..rank).collect();
+        perm.swap(row, rank - 1);
+        Ok(b.emit(Op::Transpose { perm }, &[x]))
+    };
+    let (x, y) = (operand(0, "transA")?, operand(1, "transB")?);
+    let mut product = b.emit(Op::MatMul, &[x, y]);
+    if alpha != 1.0 {
+        let alpha = b.scalar(alpha);
+        product = b.binary(Binary::Mul, product, alpha);
+    }
+    one(product)
+}
+
+/// `activation(gemm(a, b, c))`
+pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let activation = match n.string("activation")?.as_str() {
+        "" => None,
+        "Relu" => Some(Unary::Relu),
+        "Sigmoid" => Some(Unary::Sigmoid),
+        "Tanh" => Some(Unary::Tanh),
+        other => return Err(format!("with activation='{other}'").into()),
+    };
+    let product = matrix::gemm(n, b)?;
+    one(match activation {
+        Some(activation) => b.unary(activation, product),
+        None => product,
+    })
+}
+
+fn normalise(epsilon: f32, x: ValueId, scale: ValueId, bias: Option<ValueId>, b: &mut Builder<'_>) -> ValueId {
+    b.emit_optional(Op::LayerNorm { axis: -1, epsilon }, vec![Some(x), Some(scale), bias])
+}
+
+/// `layer_norm(input + skip + bias)`; the fourth output is the sum. (The second and third are of use in training.)
+pub(super) fn skip_layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let epsilon = n.float_or("epsilon", 1e-12)?;
+    let (mut input, mut skip, scale) = (n.input(0)?, n.input(1)?, n.input(2)?);
+    let (beta, bias) = (n.optional(3), n.optional(4));
+    if let Some(bias) = bias {
+        // The bias belongs to the matrix product before; next to it, a pass finds the two.
+        let branch = if matches!(b.made_by(skip), Some(Op::MatMul)) { &mut skip } else { &mut input };
+        *branch = b.binary(Binary::Add, *branch, bias);
+    }
+    let sum = b.binary(Binary::Add, input, skip);
+    let normal = normalise(epsilon, sum, scale, beta, b);
+    Ok(vec![Some(normal), None, None, Some(sum)])
+}
+
+/// The sum of word, position and segment embeddings, normalised; the number of tokens per row; the sum.
+pub(super) fn embed_layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    n.ignore(&["mask_index_type"]);
+    let epsilon = n.float_or("epsilon", 1e-12)?;
+    let (ids, segments) = (n.input(0)?, n.optional(1));
+    let (words, positions, segment_table) = (n.input(2)?, n.input(3)?, n.optional(4));
+    let (scale, bias, mask, position_ids) = (n.input(5)?, n.input(6)?, n.optional(7), n.optional(8));
+
+    let lookup = |b: &mut Builder<'_>, table, ids| b.emit(Op::Gather { axis: 0 }, &[table, ids]);
+    let mut sum = lookup(b, words, ids);
+    let position_ids = position_ids.unwrap_or_else(|| layout::counter(b, ids, 1));
+    let position = lookup(b, positions, position_ids);
+    sum = b.binary(Binary::Add, sum, position);
+    match (segments, segment_table) {
+        (Some(ids), Some(table)) => {
+            let segment = lookup(b, table, ids);
+            sum = b.binary(Binary::Add, sum, segment);
+        }
+        (None, None) => {}
+        _ => return Err("with segment ids or a segment table, but not both".into()),
+    }
+    let normal = normalise(epsilon, sum, scale, Some(bias), b);
+    let tokens = mask.map(|mask| {
+        let mask = b.cast(mask, DType::I64);
+        let axes = b.ints(&[1]);
+        let op = Op::Reduce { op: Reduce::Sum, keep_dims: false, noop_with_empty_axes: false };
+        let tokens = b.emit(op, &[mask, axes]);
+        b.cast(tokens, DType::I32)
+    });
+    Ok(vec![Some(normal), tokens, Some(sum)])
+}

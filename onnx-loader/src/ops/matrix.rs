@@ -1,0 +1,51 @@
+//! Matrix products, normalisations and reductions.
+
+use super::{Outputs, layout, one};
+use crate::builder::Builder;
+use crate::error::Reject;
+use crate::reader::NodeReader;
+use fourlane_graph::ir::{Op, Reduce, ValueId};
+
+pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let (x, y) = (n.input(0)?, n.input(1)?);
+    one(b.emit(Op::MatMul, &[x, y]))
+}
+
+pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Result<ValueId, Reject> {
+    let op = Op::Gemm {
+        alpha: n.float_or("alpha", 1.0)?,
+        beta: n.float_or("beta", 1.0)?,
+        trans_a: n.flag("transA", false)?,
+        trans_b: n.flag("transB", false)?,
+    };
+    let inputs = vec![Some(n.input(0)?), Some(n.input(1)?), n.optional(2)];
+    Ok(b.emit_optional(op, inputs))
+}
+
+/// The outputs for mean and deviation, of use in training, do not exist.
+pub(super) fn layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    n.ignore(&["stash_type"]);
+    let op = Op::LayerNorm { axis: n.int_or("axis", -1)?, epsilon: n.float_or("epsilon", 1e-5)? };
+    let inputs = vec![Some(n.input(0)?), n.optional(1), n.optional(2)];
+    one(b.emit_optional(op, inputs))
+}
+
+/// Before opset 13 the tensor counted as a matrix, split before the axis, whose rows were normalised. For the last
+/// axis, which is nearly every model, it is the same.
+pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let old = n.opset < 13;
+    let axis = n.int_or("axis", if old { 1 } else { -1 })?;
+    let x = n.input(0)?;
+    let last = axis == -1 || b.fact(x).rank.is_some_and(|rank| i64::try_from(rank).is_ok_and(|r| r - 1 == axis));
+    one(b.emit(Op::Softmax { axis, coerced: old && !last }, &[x]))
+}
+
+pub(super) fn reduce(op: Reduce, n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let op = Op::Reduce {
+        op,
+        keep_dims: n.flag("keepdims", true)?,
+        noop_with_empty_axes: n.flag("noop_with_empty_axes", false)?,
+    };
+    let axes = layout::axes(n, b, 1)?;
+    one(b.emit_optional(op, vec![Some(n.input(0)?), axes]))
+}

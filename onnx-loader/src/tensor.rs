@@ -1,0 +1,131 @@
+//! `TensorProto` to [`Tensor`].
+//!
+//! A file holds elements in one of three places: raw little-endian bytes (the common case, taken without a copy), the
+//! typed field of the element's type, or a file beside the model. All are brought to raw bytes and held against the
+//! dimensions, so a tensor is never larger than the data that came with it. Types that nothing computes in are widened
+//! or narrowed here once: 16-bit and unsigned integers to i64, f64 to f32. Half floats stay as they are stored.
+//!
+//! Targets are little-endian, as WebAssembly is: elements in memory have the byte order of the file.
+
+use crate::error::{LoadError, Reason, Reject};
+use crate::external::ExternalFiles;
+use crate::proto::{TensorProto, data_type};
+use bytes::Bytes;
+use fourlane_graph::ir::{DType, Tensor};
+
+/// The type that elements of an ONNX type are kept in.
+pub(crate) fn dtype(code: i32) -> Option<DType> {
+    Some(match code {
+        data_type::FLOAT | data_type::DOUBLE => DType::F32,
+        data_type::FLOAT16 => DType::F16,
+        data_type::BFLOAT16 => DType::BF16,
+        data_type::INT64 | data_type::INT16 | data_type::UINT16 | data_type::UINT32 | data_type::UINT64 => DType::I64,
+        data_type::INT32 => DType::I32,
+        data_type::UINT8 => DType::U8,
+        data_type::INT8 => DType::I8,
+        data_type::BOOL => DType::Bool,
+        _ => return None,
+    })
+}
+
+/// Bytes of one element in the file.
+fn stored_size(code: i32) -> usize {
+    match code {
+        data_type::INT64 | data_type::UINT64 | data_type::DOUBLE => 8,
+        data_type::FLOAT | data_type::INT32 | data_type::UINT32 => 4,
+        data_type::INT16 | data_type::UINT16 | data_type::FLOAT16 | data_type::BFLOAT16 => 2,
+        _ => 1,
+    }
+}
+
+/// Checks a tensor and makes it a constant.
+pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Result<Tensor, Reject> {
+    let code = proto.data_type;
+    let Some(dtype) = dtype(code) else {
+        return Err(Reason::Elements { dtype: data_type::name(code), tensor: proto.name.clone() }.into());
+    };
+    let error = |problem: String| LoadError::Tensor { tensor: proto.name.clone(), problem };
+
+    let mut shape = Vec::with_capacity(proto.dims.len());
+    for &dim in &proto.dims {
+        shape.push(usize::try_from(dim).map_err(|_| error(format!("has a dimension of {dim}")))?);
+    }
+    // The product over the nonzero dimensions: zeros must not hide an overflow that some order of multiplying has.
+    let nonzero = shape.iter().filter(|&&dim| dim > 0).try_fold(stored_size(code), |n, &dim| n.checked_mul(dim));
+    let Some(nonzero) = nonzero else {
+        return Err(error(format!("has more elements than fit in memory: {}", dims(&shape))).into());
+    };
+    let size = if shape.contains(&0) { 0 } else { nonzero };
+
+    let data = if proto.data_location == 1 { files.read(proto, size)? } else { inline(proto) };
+    if data.len() != size {
+        let (held, elements, shape) = (data.len(), data_type::name(code), dims(&shape));
+        let problem = format!("holds {held} bytes where {shape} of {elements} need {size}");
+        return Err(error(problem).into());
+    }
+    let data = match code {
+        data_type::DOUBLE => narrow_floats(&data),
+        data_type::INT16 => widen(&data, 2, true),
+        data_type::UINT16 => widen(&data, 2, false),
+        data_type::UINT32 => widen(&data, 4, false),
+        data_type::UINT64 if data.chunks_exact(8).any(|v| v[7] > 0x7f) => {
+            return Err(error("holds a number above the range of int64".into()).into());
+        }
+        data_type::BOOL if data.iter().any(|&v| v > 1) => data.iter().map(|&v| u8::from(v != 0)).collect(),
+        _ => data,
+    };
+    Ok(Tensor { dtype, shape, data })
+}
+
+/// The elements as raw bytes, whichever field they are in.
+fn inline(proto: &TensorProto) -> Bytes {
+    if let Some(raw) = &proto.raw_data {
+        return raw.clone();
+    }
+    let size = stored_size(proto.data_type);
+    match proto.data_type {
+        data_type::FLOAT => pack(bytemuck::cast_slice(&proto.float_data), 4, size),
+        data_type::DOUBLE => pack(bytemuck::cast_slice(&proto.double_data), 8, size),
+        data_type::INT64 => pack(bytemuck::cast_slice(&proto.int64_data), 8, size),
+        data_type::UINT32 | data_type::UINT64 => pack(bytemuck::cast_slice(&proto.uint64_data), 8, size),
+        // All narrow types, half floats by their bits, are in the low bytes of an i32.
+        _ => pack(bytemuck::cast_slice(&proto.int32_data), 4, size),
+    }
+}
+
+/// The `size` low bytes of each element of `stride` bytes.
+fn pack(elements: &[u8], stride: usize, size: usize) -> Bytes {
+    if stride == size {
+        return Bytes::copy_from_slice(elements);
+    }
+    elements.chunks_exact(stride).flat_map(|element| &element[..size]).copied().collect()
+}
+
+/// Integers of `size` bytes as i64.
+fn widen(elements: &[u8], size: usize, signed: bool) -> Bytes {
+    let mut wide = Vec::with_capacity(elements.len() / size * 8);
+    for element in elements.chunks_exact(size) {
+        let negative = signed && element[size - 1] > 0x7f;
+        wide.extend_from_slice(element);
+        wide.resize(wide.len() + 8 - size, if negative { 0xff } else { 0 });
+    }
+    wide.into()
+}
+
+/// f64 as f32.
+fn narrow_floats(elements: &[u8]) -> Bytes {
+    let (elements, _) = elements.as_chunks();
+    elements.iter().flat_map(|&element| (f64::from_le_bytes(element) as f32).to_le_bytes()).collect()
+}
+
+/// `[2, 3]`, without the machinery of `Debug`.
+fn dims(shape: &[usize]) -> String {
+    let mut text = String::from("[");
+    for (i, dim) in shape.iter().enumerate() {
+        if i > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&dim.to_string());
+    }
+    text + "]"
+}

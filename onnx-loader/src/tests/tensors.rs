@@ -1,0 +1,151 @@
+//! Constants: every field that elements can be in, every way in which they can be wrong.
+
+use super::*;
+use crate::{ExternalData, Folder};
+use bytes::Bytes;
+use fourlane_graph::ir::Tensor;
+
+/// The constant that a tensor becomes.
+fn constant(tensor: TensorProto) -> Result<Tensor, LoadError> {
+    let name = tensor.name.clone();
+    let model = file(17).initializer(tensor).output(&name).load()?;
+    Ok(model.constants[&model.outputs[0].value].clone())
+}
+
+fn tensor(data_type: i32, dims: &[i64]) -> TensorProto {
+    TensorProto { name: "w".into(), data_type, dims: dims.into(), ..Default::default() }
+}
+
+#[test]
+fn typed_fields_follow_their_rules() {
+    let int32 = |code| TensorProto { int32_data: vec![1, -2, 0x3c00], ..tensor(code, &[3]) };
+    let integers = |code| {
+        let tensor = constant(int32(code)).unwrap();
+        (tensor.dtype, tensor.integers().unwrap_or_default())
+    };
+    assert_eq!(integers(data_type::INT32), (DType::I32, vec![1, -2, 0x3c00]));
+    assert_eq!(integers(data_type::INT16), (DType::I64, vec![1, -2, 0x3c00]));
+    assert_eq!(integers(data_type::UINT16), (DType::I64, vec![1, 65534, 0x3c00]));
+    assert_eq!(integers(data_type::INT8), (DType::I8, vec![1, -2, 0]));
+    assert_eq!(integers(data_type::UINT8), (DType::U8, vec![1, 254, 0]));
+    assert_eq!(integers(data_type::BOOL), (DType::Bool, vec![1, 1, 0]));
+
+    let half = constant(int32(data_type::FLOAT16)).unwrap();
+    assert_eq!((half.dtype, &half.data[4..]), (DType::F16, &[0x00, 0x3c][..]));
+    let brain = constant(int32(data_type::BFLOAT16)).unwrap();
+    assert_eq!((brain.dtype, &brain.data[4..]), (DType::BF16, &[0x00, 0x3c][..]));
+
+    let float = TensorProto { float_data: vec![0.5, -1.0], ..tensor(data_type::FLOAT, &[2]) };
+    assert_eq!(constant(float).unwrap().floats().unwrap(), [0.5, -1.0]);
+    let double = TensorProto { double_data: vec![0.5, 1e300], ..tensor(data_type::DOUBLE, &[2]) };
+    assert_eq!(constant(double).unwrap().floats().unwrap(), [0.5, f32::INFINITY]);
+    let long = TensorProto { int64_data: vec![i64::MIN], ..tensor(data_type::INT64, &[1]) };
+    assert_eq!(constant(long).unwrap().integers().unwrap(), [i64::MIN]);
+    let unsigned = TensorProto { uint64_data: vec![u32::MAX.into()], ..tensor(data_type::UINT32, &[]) };
+    assert_eq!(constant(unsigned).unwrap().integers().unwrap(), [u32::MAX.into()]);
+    let large = TensorProto { uint64_data: vec![u64::MAX], ..tensor(data_type::UINT64, &[1]) };
+    assert_eq!(constant(large).unwrap_err().to_string(), "tensor 'w' holds a number above the range of int64");
+}
+
+#[test]
+fn raw_data_is_a_slice_of_the_file() {
+    let raw_data = Some(Bytes::from(vec![7; 4000]));
+    let model = file(17).initializer(TensorProto { raw_data, ..tensor(data_type::FLOAT, &[10, 100]) }).output("w");
+    let bytes = Bytes::from(model.encode_to_vec());
+    let model = load(bytes.clone(), &NoExternalData).unwrap();
+    let data = &model.constants[&model.outputs[0].value].data;
+    assert!(bytes.as_ptr_range().contains(&data.as_ptr()));
+}
+
+#[test]
+fn raw_data_is_widened_like_typed_fields() {
+    let raw = |code, dims: &[i64], bytes: &[u8]| {
+        constant(TensorProto { raw_data: Some(bytes.to_vec().into()), ..tensor(code, dims) }).unwrap()
+    };
+    assert_eq!(raw(data_type::BOOL, &[3], &[0, 1, 255]).data, [0, 1, 1][..]);
+    assert_eq!(raw(data_type::INT16, &[2], &[0xff, 0xff, 2, 0]).integers().unwrap(), [-1, 2]);
+    assert_eq!(raw(data_type::DOUBLE, &[], &0.25f64.to_le_bytes()).floats().unwrap(), [0.25]);
+    assert_eq!(raw(data_type::FLOAT, &[0, 5], &[]).shape, [0, 5]);
+}
+
+#[test]
+fn data_and_dimensions_must_fit() {
+    let error = |dims: &[i64]| constant(zeros("w", data_type::FLOAT, dims, 8)).unwrap_err().to_string();
+    assert_eq!(error(&[3]), "tensor 'w' holds 8 bytes where [3] of float need 12");
+    assert_eq!(error(&[0]), "tensor 'w' holds 8 bytes where [0] of float need 0");
+    assert_eq!(error(&[-2, -1]), "tensor 'w' has a dimension of -2");
+    let huge = "tensor 'w' has more elements than fit in memory: ";
+    assert!(error(&[1 << 40, 1 << 40]).starts_with(huge));
+    assert!(error(&[1 << 40, 0, 1 << 40]).starts_with(huge));
+}
+
+#[test]
+fn types_that_do_not_exist_are_named() {
+    let int4 = || zeros("w", 22, &[2], 1);
+    let model = file(21).initializer(int4()).initializer(floats_tensor("s", &[], &[1.0])).output("out").node(
+        "DequantizeLinear",
+        "w s",
+        "out",
+        vec![],
+    );
+    assert!(model.error().ends_with("DequantizeLinear (of int4 elements) in 1 node 'n0 (tensor w)'"));
+    assert_eq!(
+        constant(int4()).unwrap_err().to_string(),
+        "model output 'w' is a constant of a type that is not supported"
+    );
+    // A constant that nothing reads is nobody's problem.
+    becomes(&file(21).input("x", &["n"]).initializer(int4()).output("x"), "-> x");
+}
+
+struct OneFile(&'static [u8]);
+
+impl ExternalData for OneFile {
+    fn open(&self, location: &str) -> Result<Bytes, String> {
+        if location == "w.bin" { Ok(Bytes::from_static(self.0)) } else { Err("no".into()) }
+    }
+}
+
+fn external(entries: &[(&str, &str)]) -> ModelProto {
+    let entry = |&(key, value): &(&str, &str)| StringStringEntry { key: key.into(), value: value.into() };
+    let external_data = entries.iter().map(entry).collect();
+    let tensor = TensorProto { external_data, data_location: 1, ..tensor(data_type::UINT8, &[3]) };
+    file(17).initializer(tensor).output("w")
+}
+
+#[test]
+fn external_data_is_found_and_checked() {
+    let bytes = b"0123456789";
+    let load = |entries: &[(&str, &str)]| {
+        let model = load(external(entries).encode_to_vec().into(), &OneFile(bytes))?;
+        Ok(model.constants[&model.outputs[0].value].data.clone())
+    };
+    let error = |entries: &[(&str, &str)]| {
+        let result: Result<Bytes, LoadError> = load(entries);
+        let text = result.unwrap_err().to_string();
+        text.strip_prefix("tensor 'w' is in the file 'w.bin' beside the model: ").unwrap_or(&text).to_owned()
+    };
+    let at = ("location", "w.bin");
+    assert_eq!(load(&[at]).unwrap(), "012");
+    assert_eq!(load(&[at, ("offset", "7"), ("length", "3")]).unwrap(), "789");
+    assert!(error(&[at, ("offset", "8")]).starts_with("3 bytes at 8 reach past its end at 10"));
+    assert!(error(&[at, ("offset", "18446744073709551615")]).contains("reach past its end"));
+    assert_eq!(error(&[at, ("offset", "-1")]), "offset '-1' is no number of bytes");
+    assert_eq!(error(&[at, ("length", "4")]), "4 bytes are given where its type and dimensions need 3");
+    assert_eq!(error(&[("location", "other")]), "tensor 'w' is in the file 'other' beside the model: no");
+    assert_eq!(
+        external(&[at]).error(),
+        "tensor 'w' is in the file 'w.bin' beside the model: give this file along with the model"
+    );
+    let by_name = HashMap::from([("w.bin".to_owned(), Bytes::from_static(bytes))]);
+    assert!(crate::load(external(&[at]).encode_to_vec().into(), &by_name).is_ok());
+}
+
+#[test]
+fn folders_are_not_left() {
+    let folder = Folder(env!("CARGO_MANIFEST_DIR").into());
+    assert!(folder.open("Cargo.toml").is_ok() && folder.open("./src/lib.rs").is_ok());
+    for location in ["../Cargo.toml", "src/../Cargo.toml", "/etc/hosts"] {
+        assert_eq!(folder.open(location).unwrap_err(), "locations must stay inside the model's folder");
+    }
+    assert!(folder.open("not-there.bin").unwrap_err().contains("not-there.bin"));
+}
