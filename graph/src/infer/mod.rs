@@ -1,0 +1,135 @@
+//! Types and shapes of every value, and the elements of the small integer tensors that shapes are computed with.
+//!
+//! One function serves twice. At load it runs with symbols for the dimensions that the file leaves open, so that
+//! passes can compare shapes; for a concrete input it runs with numbers, so that the plan is checked by the same
+//! rules that the passes relied on. A value about which nothing is known (its shape depends on data) has no [`Fact`];
+//! that is an error only where the plan needs it.
+
+mod broadcast;
+mod elements;
+mod operands;
+mod shapes;
+
+pub use broadcast::broadcast;
+pub(crate) use operands::{leading_pads, reduced_axes, strides_of_slice};
+
+use crate::dim::{Dim, Symbol};
+use crate::error::Error;
+use crate::ir::{DType, Model, Port, PortDim, Tensor, ValueId};
+use operands::Visit;
+use std::cell::RefCell;
+
+/// What is known about a value.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fact {
+    /// Runtime type.
+    pub dtype: DType,
+    /// Dimensions.
+    pub shape: Vec<Dim>,
+    /// Elements in row-major order, of integer and bool tensors of at most [`MAX_TRACKED`] elements.
+    pub elements: Option<Vec<Dim>>,
+}
+
+/// Tensors that describe shapes are small; larger ones are data.
+pub const MAX_TRACKED: usize = 64;
+
+/// `(symbol, maximum, node)`: the model makes sense only while the symbol is at most this, because a table of that many
+/// rows is sliced to the symbol's length (position embeddings).
+pub type Limit = (Symbol, usize, String);
+
+/// The result of inference.
+pub struct Inference {
+    /// By value id.
+    pub facts: Vec<Option<Fact>>,
+    /// What the symbols can be at most.
+    pub limits: Vec<Limit>,
+}
+
+impl Inference {
+    /// The fact of a value.
+    pub fn get(&self, value: ValueId) -> Option<&Fact> {
+        self.facts.get(value.0 as usize)?.as_ref()
+    }
+
+    /// The shape of a value.
+    pub fn shape(&self, value: ValueId) -> Option<&[Dim]> {
+        Some(&self.get(value)?.shape)
+    }
+}
+
+/// The symbols of a model's inputs, by name in order of appearance.
+pub fn symbols(model: &Model) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for dim in model.inputs.iter().filter_map(|p| p.dims.as_ref()).flatten() {
+        if let PortDim::Symbol(name) = dim
+            && !names.contains(name)
+        {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Infers with every symbol standing for itself.
+pub fn symbolic(model: &Model) -> Result<Inference, Error> {
+    let symbols: Vec<Dim> = (0..symbols(model).len()).map(|s| Dim::symbol(s as Symbol)).collect();
+    infer(model, &symbols)
+}
+
+/// Infers with `values[s]` for symbol `s`.
+pub fn infer(model: &Model, values: &[Dim]) -> Result<Inference, Error> {
+    let mut facts = vec![None; model.value_count as usize];
+    let set = |facts: &mut Vec<Option<Fact>>, id: ValueId, fact| {
+        if let Some(slot) = facts.get_mut(id.0 as usize) {
+            *slot = fact;
+        }
+    };
+    let names = symbols(model);
+    for port in &model.inputs {
+        set(&mut facts, port.value, port_fact(port, &names, values));
+    }
+    for (id, tensor) in &model.constants {
+        set(&mut facts, *id, Some(constant_fact(tensor)));
+    }
+    let limits = RefCell::new(Vec::new());
+    for node in &model.nodes {
+        let outputs = Visit { node, facts: &facts, values, limits: Some(&limits) }.outputs()?;
+        if let Some(fact) = outputs.iter().flatten().find(|f| f.shape.iter().any(|d| d.sign() == Some(-1))) {
+            return Err(Error::invalid(&node.name, format!("{} is not a shape", show(&fact.shape))));
+        }
+        for (id, fact) in node.outputs.iter().zip(outputs) {
+            set(&mut facts, *id, fact);
+        }
+    }
+    Ok(Inference { facts, limits: limits.into_inner() })
+}
+
+fn port_fact(port: &Port, names: &[String], values: &[Dim]) -> Option<Fact> {
+    let dim = |d: &PortDim| match d {
+        PortDim::Fixed(n) => Some(Dim::from(*n)),
+        PortDim::Symbol(name) => values.get(names.iter().position(|n| n == name)?).cloned(),
+    };
+    let shape = port.dims.as_ref()?.iter().map(dim).collect::<Option<Vec<_>>>()?;
+    Some(Fact { dtype: port.dtype.runtime(), shape, elements: None })
+}
+
+fn constant_fact(tensor: &Tensor) -> Fact {
+    let small = tensor.shape.iter().product::<usize>() <= MAX_TRACKED;
+    Fact {
+        dtype: tensor.dtype.runtime(),
+        shape: tensor.shape.iter().map(|&d| d.into()).collect(),
+        elements: if small { tensor.integers().map(|all| all.into_iter().map(Dim::Const).collect()) } else { None },
+    }
+}
+
+/// `axis` counted from the front.
+pub fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
+    let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
+    usize::try_from(axis).ok().filter(|&a| a < rank)
+}
+
+/// A shape as people write it.
+pub fn show(shape: &[Dim]) -> String {
+    let dims: Vec<String> = shape.iter().map(|d| d.to_string()).collect();
+    format!("[{}]", dims.join(", "))
+}
