@@ -113,6 +113,42 @@ fn recorded_outputs_without_passes() {
     for_each_model(|folder, name| check_outputs(folder, name, Options { optimize: false }));
 }
 
+/// A text gives the same alone as in a batch where it is padded.
+#[test]
+fn padding_changes_nothing() {
+    const WORDS: [i64; 12] = [2, 315, 420, 12, 77, 500, 9, 33, 3, 0, 0, 0];
+    const LENGTHS: [usize; 3] = [12, 9, 4];
+    let run = |session: &mut Session, shape: [usize; 2], ids: &[i64], mask: &[i64]| {
+        let zeros = vec![0; ids.len()];
+        let names: Vec<String> = session.inputs().iter().map(|p| p.name.clone()).collect();
+        let view = |name: &str| {
+            let data = match name {
+                "input_ids" => ids,
+                "attention_mask" => mask,
+                _ => &zeros,
+            };
+            TensorView { shape: &shape, data: Data::I64(data) }
+        };
+        let inputs: Vec<_> = names.iter().map(|name| (name.as_str(), view(name))).collect();
+        let outputs = session.run(&inputs).map_err(|e| e.to_string())?;
+        let logits = outputs.iter().next().and_then(|(_, logits)| logits.data.as_f32());
+        Ok::<_, String>(logits.unwrap_or_default().to_vec())
+    };
+    for_each_model(|folder, name| {
+        let mut session = session(folder, name, Options::default())?;
+        let ids = WORDS.repeat(LENGTHS.len());
+        let mask: Vec<i64> = LENGTHS.iter().flat_map(|&n| (0..WORDS.len()).map(move |i| i64::from(i < n))).collect();
+        let batch = run(&mut session, [LENGTHS.len(), WORDS.len()], &ids, &mask)?;
+        for (logits, n) in batch.chunks(batch.len() / LENGTHS.len()).zip(LENGTHS) {
+            let alone = run(&mut session, [1, n], &WORDS[..n], &vec![1; n])?;
+            if alone.iter().zip(logits).any(|(a, b)| (a - b).abs().is_nan() || (a - b).abs() > 1e-4) {
+                return Err(format!("{n} tokens: {alone:?} alone, {logits:?} padded"));
+            }
+        }
+        Ok(())
+    });
+}
+
 /// No exporter's spelling escapes the passes: layer normalisation, GELU, attention and linear layers are all fused.
 #[test]
 fn everything_fuses() {
