@@ -2,6 +2,7 @@
 //!
 //! A loader builds a [`Model`]; [`Session::new`] improves it, packs its weights and runs it.
 
+mod check;
 pub mod dim;
 mod error;
 mod exec;

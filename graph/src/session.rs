@@ -1,5 +1,6 @@
 //! A model ready to run.
 
+use crate::check;
 use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
@@ -80,7 +81,7 @@ impl Session {
     /// # Errors
     /// As there.
     pub fn with_options(mut model: Model, options: Options) -> Result<Session, Error> {
-        check_model(&model)?;
+        check::check(&model)?;
         let fused = if options.optimize { passes::run(&mut model)? } else { passes::run_required(&mut model)? };
         let mut limits = infer::symbolic(&model)?.limits;
         limits.sort_by_key(|l| (l.0, l.1));
@@ -164,7 +165,9 @@ impl Session {
                 return Err(wrong("every dimension must be at least 1".into()));
             }
         }
-        if let Some(index) = self.plans.iter().position(|c| self.matches(&c.values, inputs)) {
+        // An arena that could not be had leaves plans that do not fit.
+        let fits = |c: &Cached| c.plan.arena <= self.arena.bytes().len() && self.matches(&c.values, inputs);
+        if let Some(index) = self.plans.iter().position(fits) {
             let newest = self.plans.iter().map(|c| c.used).max().unwrap_or(0);
             self.plans[index].used = newest + 1;
             return Ok(index);
@@ -193,8 +196,7 @@ impl Session {
 
     /// Whether a plan for these symbol values is one for these inputs.
     fn matches(&self, values: &[usize], inputs: &[(&str, TensorView<'_>)]) -> bool {
-        let fits = self.plans.iter().any(|c| c.values == values && c.plan.arena <= self.arena.bytes().len());
-        fits && self.model.inputs.iter().all(|port| {
+        self.model.inputs.iter().all(|port| {
             let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else { return false };
             let dims = port.dims.as_deref().unwrap_or(&[]);
             dims.len() == tensor.shape.len()
@@ -335,54 +337,4 @@ fn show_dims(dims: &[PortDim]) -> String {
         })
         .collect();
     format!("[{}]", names.join(", "))
-}
-
-/// What every later stage relies on: ids in range, constants as long as their shapes say, operands made before use.
-fn check_model(model: &Model) -> Result<(), Error> {
-    let count = model.value_count as usize;
-    let mut made = vec![false; count];
-    let mut make = |id: crate::ir::ValueId, name: &str| match made.get_mut(id.0 as usize) {
-        Some(slot) if !*slot => {
-            *slot = true;
-            Ok(())
-        }
-        _ => Err(Error::invalid(name, format!("value {} is made twice or does not exist", id.0))),
-    };
-    for port in &model.inputs {
-        if port.dims.is_none() {
-            return Err(Error::unsupported(&port.name, "an input of unknown rank"));
-        }
-        make(port.value, &port.name)?;
-    }
-    for (id, tensor) in &model.constants {
-        make(*id, "constant")?;
-        let bytes = tensor.shape.iter().try_fold(tensor.dtype.size(), |p, &d| p.checked_mul(d));
-        if bytes != Some(tensor.data.len()) {
-            return Err(Error::invalid(
-                "constant",
-                format!("{} bytes for shape {:?}", tensor.data.len(), tensor.shape),
-            ));
-        }
-    }
-    for node in &model.nodes {
-        if node.outputs.is_empty() {
-            return Err(Error::invalid(&node.name, "it has no output"));
-        }
-        for id in &node.outputs {
-            make(*id, &node.name)?;
-        }
-    }
-    let mut made = vec![false; count];
-    let known = model.inputs.iter().map(|p| p.value).chain(model.constants.keys().copied());
-    known.for_each(|id| made[id.0 as usize] = true);
-    for node in &model.nodes {
-        if node.inputs.iter().flatten().any(|id| !made.get(id.0 as usize).is_some_and(|m| *m)) {
-            return Err(Error::invalid(&node.name, "an operand is used before it is made"));
-        }
-        node.outputs.iter().for_each(|id| made[id.0 as usize] = true);
-    }
-    match model.outputs.iter().find(|p| !made.get(p.value.0 as usize).is_some_and(|m| *m)) {
-        Some(port) => Err(Error::invalid(&port.name, "this output is never made")),
-        None => Ok(()),
-    }
 }
