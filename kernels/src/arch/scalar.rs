@@ -1,0 +1,188 @@
+//! Plain Rust on arrays, for native targets and for WebAssembly without SIMD.
+//!
+//! The arrays have the size of a vector register and every operation is a fixed loop over their lanes, which the
+//! compiler turns into the vector instructions of the target.
+
+use crate::vector::{FloatVector, IntVector, LANES, ShortVector};
+use std::array::from_fn;
+use std::ops::{Add, Div, Mul, Sub};
+
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(crate) struct F32x4([f32; 4]);
+
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(crate) struct I32x4([i32; 4]);
+
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(crate) struct I16x8([i16; 8]);
+
+macro_rules! operators {
+    ($($type:ident: $trait:ident::$method:ident = $scalar:path;)*) => {$(
+        impl $trait for $type {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                $type(from_fn(|i| $scalar(self.0[i], other.0[i])))
+            }
+        }
+    )*};
+}
+
+operators! {
+    F32x4: Add::add = Add::add;
+    F32x4: Sub::sub = Sub::sub;
+    F32x4: Mul::mul = Mul::mul;
+    F32x4: Div::div = Div::div;
+    I32x4: Add::add = i32::wrapping_add;
+    I32x4: Sub::sub = i32::wrapping_sub;
+    I32x4: Mul::mul = i32::wrapping_mul;
+}
+
+impl FloatVector for F32x4 {
+    type Int = I32x4;
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        F32x4([x; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: four values are readable by contract; an array of f32 is aligned as an f32 is.
+        F32x4(unsafe { from.cast::<[f32; 4]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_splat(from: *const f32) -> Self {
+        // SAFETY: one value is readable by contract.
+        F32x4([unsafe { from.read() }; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: four values are writable by contract; an array of f32 is aligned as an f32 is.
+        unsafe { to.cast::<[f32; 4]>().write(self.0) }
+    }
+
+    // Not `f32::mul_add`: without the instruction for it that is a call into a library.
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        self * b + c
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        F32x4(from_fn(|i| if other.0[i] < self.0[i] { other.0[i] } else { self.0[i] }))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        F32x4(from_fn(|i| if self.0[i] < other.0[i] { other.0[i] } else { self.0[i] }))
+    }
+
+    #[inline(always)]
+    fn minimum(self, other: Self) -> Self {
+        F32x4(from_fn(|i| if self.0[i] < other.0[i] || self.0[i].is_nan() { self.0[i] } else { other.0[i] }))
+    }
+
+    #[inline(always)]
+    fn maximum(self, other: Self) -> Self {
+        F32x4(from_fn(|i| if self.0[i] > other.0[i] || self.0[i].is_nan() { self.0[i] } else { other.0[i] }))
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Self {
+        F32x4(self.0.map(f32::abs))
+    }
+
+    #[inline(always)]
+    fn copysign(self, sign: Self) -> Self {
+        F32x4(from_fn(|i| self.0[i].copysign(sign.0[i])))
+    }
+
+    #[inline(always)]
+    fn select_lt(self, bound: Self, yes: Self, no: Self) -> Self {
+        F32x4(from_fn(|i| if self.0[i] < bound.0[i] { yes.0[i] } else { no.0[i] }))
+    }
+
+    #[inline(always)]
+    fn to_bits(self) -> I32x4 {
+        I32x4(self.0.map(|x| x.to_bits() as i32))
+    }
+
+    #[inline(always)]
+    fn from_bits(bits: I32x4) -> Self {
+        F32x4(bits.0.map(|x| f32::from_bits(x as u32)))
+    }
+
+    #[inline(always)]
+    fn from_array(lanes: [f32; LANES]) -> Self {
+        F32x4(lanes)
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [f32; LANES] {
+        self.0
+    }
+}
+
+impl IntVector for I32x4 {
+    #[inline(always)]
+    fn splat(x: i32) -> Self {
+        I32x4([x; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: four values are readable by contract; an array of i32 is aligned as an i32 is.
+        I32x4(unsafe { from.cast::<[i32; 4]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i32) {
+        // SAFETY: four values are writable by contract; an array of i32 is aligned as an i32 is.
+        unsafe { to.cast::<[i32; 4]>().write(self.0) }
+    }
+
+    #[inline(always)]
+    fn shl<const BITS: u32>(self) -> Self {
+        I32x4(self.0.map(|x| x << BITS))
+    }
+
+    #[inline(always)]
+    fn shr<const BITS: u32>(self) -> Self {
+        I32x4(self.0.map(|x| x >> BITS))
+    }
+
+    #[inline(always)]
+    fn narrow(vectors: [Self; 4]) -> [u8; 4 * LANES] {
+        from_fn(|i| vectors[i / LANES].0[i % LANES] as u8)
+    }
+}
+
+impl ShortVector for I16x8 {
+    type Int = I32x4;
+
+    #[inline(always)]
+    unsafe fn load_extend(from: *const i8) -> Self {
+        // SAFETY: eight values are readable by contract; bytes need no alignment.
+        I16x8(unsafe { from.cast::<[i8; 8]>().read() }.map(i16::from))
+    }
+
+    #[inline(always)]
+    unsafe fn load_pair_splat(from: *const i16) -> Self {
+        // SAFETY: two values are readable by contract; an array of i16 is aligned as an i16 is.
+        let pair = unsafe { from.cast::<[i16; 2]>().read() };
+        I16x8(from_fn(|i| pair[i % 2]))
+    }
+
+    #[inline(always)]
+    fn dot(self, other: Self) -> I32x4 {
+        let product = |i: usize| i32::from(self.0[i]) * i32::from(other.0[i]);
+        I32x4(from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
+    }
+}

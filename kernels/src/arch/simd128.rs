@@ -1,0 +1,188 @@
+//! WebAssembly's fixed-width SIMD. Each operation is one instruction, except those that [`variant`] picks per build.
+
+use super::variant;
+use crate::vector::{FloatVector, IntVector, LANES, ShortVector};
+use core::arch::wasm32::*;
+use std::mem::transmute;
+use std::ops::{Add, Div, Mul, Sub};
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct F32x4(v128);
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct I32x4(v128);
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct I16x8(v128);
+
+macro_rules! operators {
+    ($($type:ident: $trait:ident::$method:ident = $instruction:ident;)*) => {$(
+        impl $trait for $type {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                $type($instruction(self.0, other.0))
+            }
+        }
+    )*};
+}
+
+operators! {
+    F32x4: Add::add = f32x4_add;
+    F32x4: Sub::sub = f32x4_sub;
+    F32x4: Mul::mul = f32x4_mul;
+    F32x4: Div::div = f32x4_div;
+    I32x4: Add::add = i32x4_add;
+    I32x4: Sub::sub = i32x4_sub;
+    I32x4: Mul::mul = i32x4_mul;
+}
+
+impl FloatVector for F32x4 {
+    type Int = I32x4;
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        F32x4(f32x4_splat(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: sixteen bytes are readable by contract; the instruction takes any alignment.
+        F32x4(unsafe { v128_load(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_splat(from: *const f32) -> Self {
+        // SAFETY: four bytes are readable by contract.
+        F32x4(unsafe { v128_load32_splat(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: sixteen bytes are writable by contract; the instruction takes any alignment.
+        unsafe { v128_store(to.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        F32x4(variant::mul_add(self.0, b.0, c.0))
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        F32x4(variant::min(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        F32x4(variant::max(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn minimum(self, other: Self) -> Self {
+        F32x4(f32x4_min(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn maximum(self, other: Self) -> Self {
+        F32x4(f32x4_max(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Self {
+        F32x4(f32x4_abs(self.0))
+    }
+
+    #[inline(always)]
+    fn copysign(self, sign: Self) -> Self {
+        F32x4(v128_bitselect(sign.0, self.0, u32x4_splat(1 << 31)))
+    }
+
+    #[inline(always)]
+    fn select_lt(self, bound: Self, yes: Self, no: Self) -> Self {
+        F32x4(variant::select(yes.0, no.0, f32x4_lt(self.0, bound.0)))
+    }
+
+    #[inline(always)]
+    fn to_bits(self) -> I32x4 {
+        I32x4(self.0)
+    }
+
+    #[inline(always)]
+    fn from_bits(bits: I32x4) -> Self {
+        F32x4(bits.0)
+    }
+
+    #[inline(always)]
+    fn from_array(lanes: [f32; LANES]) -> Self {
+        // SAFETY: the array is sixteen readable bytes.
+        F32x4(unsafe { v128_load(lanes.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [f32; LANES] {
+        // SAFETY: both are sixteen bytes, lane 0 first, and every bit pattern is an f32.
+        unsafe { transmute(self.0) }
+    }
+}
+
+impl IntVector for I32x4 {
+    #[inline(always)]
+    fn splat(x: i32) -> Self {
+        I32x4(i32x4_splat(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: sixteen bytes are readable by contract; the instruction takes any alignment.
+        I32x4(unsafe { v128_load(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i32) {
+        // SAFETY: sixteen bytes are writable by contract; the instruction takes any alignment.
+        unsafe { v128_store(to.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn shl<const BITS: u32>(self) -> Self {
+        I32x4(i32x4_shl(self.0, BITS))
+    }
+
+    #[inline(always)]
+    fn shr<const BITS: u32>(self) -> Self {
+        I32x4(i32x4_shr(self.0, BITS))
+    }
+
+    #[inline(always)]
+    fn narrow([a, b, c, d]: [Self; 4]) -> [u8; 4 * LANES] {
+        let bytes = u8x16_narrow_i16x8(i16x8_narrow_i32x4(a.0, b.0), i16x8_narrow_i32x4(c.0, d.0));
+        // SAFETY: both are sixteen bytes, lane 0 first.
+        unsafe { transmute(bytes) }
+    }
+}
+
+impl ShortVector for I16x8 {
+    type Int = I32x4;
+
+    #[inline(always)]
+    unsafe fn load_extend(from: *const i8) -> Self {
+        // SAFETY: eight bytes are readable by contract.
+        I16x8(unsafe { i16x8_load_extend_i8x8(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_pair_splat(from: *const i16) -> Self {
+        // SAFETY: four bytes are readable by contract; the instruction takes any alignment.
+        I16x8(unsafe { v128_load32_splat(from.cast()) })
+    }
+
+    #[inline(always)]
+    fn dot(self, other: Self) -> I32x4 {
+        I32x4(i32x4_dot_i16x8(self.0, other.0))
+    }
+}

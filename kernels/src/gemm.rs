@@ -1,0 +1,206 @@
+//! f32 matrix multiplication, `C = A B`, with an [`Epilogue`].
+//!
+//! B is packed once into panels of [`NR`] columns, each panel contiguous along `k`: a step of the innermost loop
+//! reads eight neighbouring floats. A stays as it is; its elements are splatted from memory. The microkernel keeps a
+//! tile of [`MR`] rows by one panel of C in eight vector registers all along `k`, with two more for B and one for A;
+//! that fits the sixteen registers of x86-64. Tiles of 5x8, 6x8, 8x8, 4x12 and 4x16 were measured in V8 and lost up
+//! to half their speed to register spills, and so did unrolling along `k`: the compiler nests the multiply-adds of
+//! neighbouring steps, which keeps the operands of all of them alive.
+//!
+//! Around it run, from the outside: blocks of rows, few enough that their part of A stays in the L2 cache; panels,
+//! each of which serves a whole block; tiles. There is no blocking along `k`: a panel of a transformer's longest `k`
+//! fits L2, is read in order, and splitting it only added work at the seams. So an element of C is one chain of
+//! additions whatever the shape: **a row of C has the same bits whatever the other rows are and however many**, which
+//! batched inference inherits.
+//!
+//! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, so one
+//! row takes four panels at a time and two rows take two.
+
+use crate::arch::F32x4;
+use crate::vector::{FloatVector, LANES, span};
+use std::array::from_fn;
+
+pub use crate::epilogue::Epilogue;
+
+/// Columns of a panel of packed B.
+pub const NR: usize = 8;
+/// Rows of the register tile.
+pub const MR: usize = 4;
+
+/// Vectors in a row of the register tile.
+const VECTORS: usize = NR / LANES;
+/// Floats of A in a block of rows, 256 KiB.
+const BLOCK: usize = 1 << 16;
+
+/// Floats that B, `[k, n]`, takes when packed.
+pub const fn packed_len(k: usize, n: usize) -> usize {
+    k.saturating_mul(n.div_ceil(NR).saturating_mul(NR))
+}
+
+/// Packs B, `[k, n]`, for [`gemm`].
+///
+/// Element `(r, c)` is `b[r * row_stride + c * col_stride]`, so a transposed B costs nothing extra.
+///
+/// # Panics
+/// If `packed` does not have [`packed_len`] floats or `b` is too short.
+pub fn pack_b(k: usize, n: usize, b: &[f32], row_stride: usize, col_stride: usize, packed: &mut [f32]) {
+    assert!(packed.len() == packed_len(k, n), "pack_b: packed has the wrong length");
+    if packed.is_empty() {
+        return;
+    }
+    for (panel, j) in packed.chunks_exact_mut(k * NR).zip((0..n).step_by(NR)) {
+        let width = NR.min(n - j);
+        let (rows, _) = panel.as_chunks_mut::<NR>();
+        for (r, row) in rows.iter_mut().enumerate() {
+            let start = r * row_stride + j * col_stride;
+            if col_stride == 1 && width == NR {
+                row.copy_from_slice(&b[start..start + NR]);
+            } else {
+                *row = from_fn(|c| if c < width { b[start + c * col_stride] } else { 0.0 });
+            }
+        }
+    }
+}
+
+/// `c[i, j] = activation(alpha * sum over l of a[i, l] * b[l, j] + bias[j]) + residual[i, j]`
+///
+/// A is `[m, k]` with `a_stride` elements between rows, C is `[m, n]` with `c_stride`, and `packed_b` comes from
+/// [`pack_b`] with the same `k` and `n`. What C held before does not matter; elements between its rows are left
+/// alone.
+///
+/// # Panics
+/// If a slice is too short, or `c_stride < n` where there is more than one row.
+pub fn gemm(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[f32],
+    a_stride: usize,
+    packed_b: &[f32],
+    c: &mut [f32],
+    c_stride: usize,
+    epilogue: &Epilogue,
+) {
+    assert!(a.len() >= span(m, k, a_stride), "gemm: a is too short");
+    assert!(c.len() >= span(m, n, c_stride), "gemm: c is too short");
+    assert!(m <= 1 || c_stride >= n, "gemm: rows of c overlap");
+    assert!(packed_b.len() == packed_len(k, n), "gemm: packed_b has the wrong length");
+    epilogue.check(m, n);
+    // Without columns A takes no memory, and its stride may be anything.
+    let a_stride = if k == 0 { 0 } else { a_stride };
+    let gemm = Gemm { n, k, a, a_stride, packed_b, c_stride, epilogue };
+    let block = (BLOCK / k.max(1)).max(MR) / MR * MR;
+    for i in (0..m).step_by(block) {
+        gemm.block(i, block.min(m - i), c);
+    }
+}
+
+/// The arguments of [`gemm`] that all tiles share; their lengths have been checked.
+struct Gemm<'a> {
+    n: usize,
+    k: usize,
+    a: &'a [f32],
+    a_stride: usize,
+    packed_b: &'a [f32],
+    c_stride: usize,
+    epilogue: &'a Epilogue<'a>,
+}
+
+impl Gemm<'_> {
+    /// Computes `rows` rows of C from row `i` on.
+    fn block(&self, i: usize, rows: usize, c: &mut [f32]) {
+        let mut j = 0;
+        while j < self.n {
+            let full_panels = (self.n - j) / NR;
+            let panels = match rows {
+                1 if full_panels >= 4 => 4,
+                2 if full_panels >= 2 => 2,
+                _ => 1,
+            };
+            for r in (0..rows).step_by(MR) {
+                self.tile(i + r, MR.min(rows - r), j, panels, c);
+            }
+            let width = (panels * NR).min(self.n - j);
+            if rows >= MR {
+                self.finish(i, rows, j, width, c);
+            }
+            j += width;
+        }
+        // Few rows are finished in one piece.
+        if rows < MR {
+            self.finish(i, rows, 0, self.n, c);
+        }
+    }
+
+    fn finish(&self, i: usize, rows: usize, j: usize, width: usize, c: &mut [f32]) {
+        if !self.epilogue.is_identity() {
+            self.epilogue.apply(c, self.c_stride, i, rows, j, width);
+        }
+    }
+
+    /// Computes `rows` rows from row `i` and `panels` panels from column `j` of C.
+    fn tile(&self, i: usize, rows: usize, j: usize, panels: usize, c: &mut [f32]) {
+        let width = (panels * NR).min(self.n - j);
+        let a = self.a.as_ptr().wrapping_add(i * self.a_stride);
+        let b = self.packed_b.as_ptr().wrapping_add(j * self.k);
+        let c = &mut c[i * self.c_stride + j..];
+        // The last panel may be wider than what is left of C; only then the tile goes through a buffer.
+        let mut buffer = [0.0; MR * NR];
+        let whole = width == panels * NR;
+        let (target, stride) = if whole { (c.as_mut_ptr(), self.c_stride) } else { (buffer.as_mut_ptr(), NR) };
+        let microkernel = match (rows, panels) {
+            (1, 4) => microkernel::<1, 4>,
+            (2, 2) => microkernel::<2, 2>,
+            (1, _) => microkernel::<1, 1>,
+            (2, _) => microkernel::<2, 1>,
+            (3, _) => microkernel::<3, 1>,
+            _ => microkernel::<MR, 1>,
+        };
+        // SAFETY: `gemm` has checked that A and C hold m rows and B all its panels. The tile's rows and panels are a
+        // part of these; and either C has `width` columns from `j` on, or the buffer has.
+        unsafe { microkernel(self.k, a, self.a_stride, b, self.k * NR, target, stride) };
+        if !whole {
+            for r in 0..rows {
+                c[r * self.c_stride..][..width].copy_from_slice(&buffer[r * NR..][..width]);
+            }
+        }
+    }
+}
+
+/// `C = A B` for `ROWS` rows of A, `[ROWS, k]`, and `PANELS` panels of B.
+///
+/// # Safety
+/// With the given strides between rows (of A and C) or panels (of B), `a` must be valid for reading `ROWS` times `k`
+/// floats, `b` for reading `PANELS` times `k * NR`, and `c` for writing `ROWS` times `PANELS * NR`.
+unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
+    k: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+) {
+    let mut sums = [[[F32x4::splat(0.0); VECTORS]; PANELS]; ROWS];
+    for l in 0..k {
+        for p in 0..PANELS {
+            // SAFETY: l < k, so NR floats are readable there in panel p.
+            let b: [F32x4; VECTORS] = from_fn(|v| unsafe { F32x4::load(b.add(p * b_stride + l * NR + v * LANES)) });
+            for r in 0..ROWS {
+                // SAFETY: l < k, so row r of A has a readable float there.
+                let a = unsafe { F32x4::load_splat(a.add(r * a_stride + l)) };
+                for v in 0..VECTORS {
+                    sums[r][p][v] = a.mul_add(b[v], sums[r][p][v]);
+                }
+            }
+        }
+    }
+    for r in 0..ROWS {
+        for p in 0..PANELS {
+            for v in 0..VECTORS {
+                // SAFETY: row r of C has PANELS * NR writable floats.
+                unsafe { sums[r][p][v].store(c.add(r * c_stride + p * NR + v * LANES)) };
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Slices as sequences of vectors, the last one padded.
+//!
+
+use crate::arch::F32x4;
+use crate::vector::{FloatVector, LANES};
+
+/// Where the vectors of a slice of `len` elements begin.
+#[inline(always)]
+pub(crate) fn starts(len: usize) -> impl Iterator<Item = usize> {
+    (0..len).step_by(LANES)
+}
+
+/// The four elements from `at` on, with `fill` for those behind the end.
+#[inline(always)]
+pub(crate) fn load(x: &[f32], at: usize, fill: f32) -> F32x4 {
+    let x = &x[at..];
+    match x.first_chunk() {
+        Some(&lanes) => F32x4::from_array(lanes),
+        None => {
+            let mut lanes = [fill; LANES];
+            lanes[..x.len()].copy_from_slice(x);
+            F32x4::from_array(lanes)
+        }
+    }
+}
+
+/// Overwrites the four elements from `at` on, as far as they exist.
+#[inline(always)]
+pub(crate) fn store(x: &mut [f32], at: usize, vector: F32x4) {
+    let x = &mut x[at..];
+    match x.first_chunk_mut() {
+        Some(lanes) => *lanes = vector.to_array(),
+        None => x.copy_from_slice(&vector.to_array()[..x.len()]),
+    }
+}
+
+/// Applies `f` to every element in place.
+#[inline(always)]
+pub(crate) fn map(x: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
+    let (vectors, rest) = x.as_chunks_mut();
+    for x in vectors {
+        *x = f(F32x4::from_array(*x)).to_array();
+    }
+    if !rest.is_empty() {
+        store(rest, 0, f(load(rest, 0, 0.0)));
+    }
+}
+
+/// Writes `f` of the elements of two slices, which must be as long as `out`.
+#[inline(always)]
+pub(crate) fn zip(a: &[f32], b: &[f32], out: &mut [f32], f: impl Fn(F32x4, F32x4) -> F32x4) {
+    let ((a, a_rest), (b, b_rest), (out, out_rest)) = (a.as_chunks(), b.as_chunks(), out.as_chunks_mut());
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        *out = f(F32x4::from_array(*a), F32x4::from_array(*b)).to_array();
+    }
+    if !out_rest.is_empty() {
+        store(out_rest, 0, f(load(a_rest, 0, 0.0), load(b_rest, 0, 0.0)));
+    }
+}
+
+/// [`zip`] with `a` as the output.
+#[inline(always)]
+pub(crate) fn zip_in_place(a: &mut [f32], b: &[f32], f: impl Fn(F32x4, F32x4) -> F32x4) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = f(F32x4::from_array(*a), F32x4::from_array(*b)).to_array();
+    }
+    if !a_rest.is_empty() {
+        store(a_rest, 0, f(load(a_rest, 0, 0.0), load(b_rest, 0, 0.0)));
+    }
+}
+
+/// Folds a slice, padded with `fill`, into the four lanes of one vector.
+///
+/// `combine` merges two accumulators: four run side by side, since one would wait for itself at every step.
+#[inline(always)]
+pub(crate) fn fold(
+    x: &[f32],
+    fill: f32,
+    start: F32x4,
+    step: impl Fn(F32x4, F32x4) -> F32x4,
+    combine: impl Fn(F32x4, F32x4) -> F32x4,
+) -> [f32; LANES] {
+    let mut lanes = [start; 4];
+    let (blocks, rest) = x.as_chunks::<{ 4 * LANES }>();
+    for block in blocks {
+        for i in 0..4 {
+            lanes[i] = step(lanes[i], load(block, i * LANES, fill));
+        }
+    }
+    for at in starts(rest.len()) {
+        lanes[0] = step(lanes[0], load(rest, at, fill));
+    }
+    combine(combine(lanes[0], lanes[1]), combine(lanes[2], lanes[3])).to_array()
+}
+
+/// The sum of `f` over a slice; `f(fill)` must be zero.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32], fill: f32, f: impl Fn(F32x4) -> F32x4) -> f32 {
+    let [a, b, c, d] = fold(x, fill, F32x4::splat(0.0), |sum, x| sum + f(x), |a, b| a + b);
+    (a + b) + (c + d)
+}
+
+/// The largest element, NaN aside; minus infinity if there is none.
+#[inline(always)]
+pub(crate) fn max(x: &[f32]) -> f32 {
+    let lowest = f32::NEG_INFINITY;
+    fold(x, lowest, F32x4::splat(lowest), F32x4::max, F32x4::max).into_iter().fold(lowest, f32::max)
+}

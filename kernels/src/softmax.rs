@@ -1,0 +1,49 @@
+//! Softmax over rows: `e^(x - max) / sum of e^(x - max)`.
+//!
+//! Three passes over a row that is in cache: the maximum, the exponentials with their sum, and the division, which is a
+//! multiplication by the reciprocal. Without the maximum the exponentials of large scores would overflow. Exponentials
+//! below 2^-126 count as zero.
+
+use crate::arch::F32x4;
+use crate::math::exp_flush;
+use crate::slices::{load, map, max, store};
+use crate::vector::FloatVector;
+
+/// Replaces every row of `x`, `[rows, cols]`, by its softmax.
+///
+/// A row of minus infinities (every position masked) becomes zeros. A NaN or a plus infinity makes its whole row NaN.
+///
+/// # Panics
+/// If `x` does not have `rows * cols` elements.
+pub fn softmax(x: &mut [f32], rows: usize, cols: usize) {
+    assert!(Some(x.len()) == rows.checked_mul(cols), "softmax: x is not [rows, cols]");
+    if cols > 0 {
+        x.chunks_exact_mut(cols).for_each(softmax_row);
+    }
+}
+
+fn softmax_row(row: &mut [f32]) {
+    let max = max(row);
+    if max == f32::NEG_INFINITY {
+        // Minus infinities throughout, where x - max would be NaN; or NaN among them.
+        let nan = row.iter().any(|x| x.is_nan());
+        row.fill(if nan { f32::NAN } else { 0.0 });
+        return;
+    }
+    let max = F32x4::splat(max);
+    let mut sum = F32x4::splat(0.0);
+    let (vectors, rest) = row.as_chunks_mut();
+    for x in vectors {
+        let y = exp_flush(F32x4::from_array(*x) - max);
+        sum = sum + y;
+        *x = y.to_array();
+    }
+    if !rest.is_empty() {
+        let y = exp_flush(load(rest, 0, f32::NEG_INFINITY) - max);
+        sum = sum + y;
+        store(rest, 0, y);
+    }
+    let [a, b, c, d] = sum.to_array();
+    let reciprocal = F32x4::splat(1.0 / ((a + b) + (c + d)));
+    map(row, |x| x * reciprocal);
+}

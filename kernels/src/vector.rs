@@ -1,0 +1,140 @@
+//! The vectors that kernels are written over: 128 bits as four `f32`, four `i32` or eight `i16`.
+//!
+//! The traits hold exactly what the kernels use. They are contracts rather than type parameters: a build has one
+//! implementation of each, named `F32x4`, `I32x4` and `I16x8` in [`crate::arch`], and kernels use those names.
+//! What the compiler vectorises by itself (square roots, say) does not appear here.
+
+use std::ops::{Add, Div, Mul, Sub};
+
+/// Lanes of an `f32` or `i32` vector.
+pub(crate) const LANES: usize = 4;
+
+/// Four `f32`.
+pub(crate) trait FloatVector:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
+    /// As many `i32`.
+    type Int: IntVector;
+
+    /// The same value in every lane.
+    fn splat(x: f32) -> Self;
+
+    /// Four consecutive values, of any alignment that `f32` allows.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading four `f32`.
+    unsafe fn load(from: *const f32) -> Self;
+
+    /// One value from memory in every lane.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading one `f32`.
+    unsafe fn load_splat(from: *const f32) -> Self;
+
+    /// Writes four consecutive values.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing four `f32`.
+    unsafe fn store(self, to: *mut f32);
+
+    /// `self * b + c`, with one rounding where the hardware has it and two elsewhere.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+
+    /// `if other < self { other } else { self }` in each lane: a NaN of `self` stays, a NaN of `other` is ignored.
+    fn min(self, other: Self) -> Self;
+
+    /// `if self < other { other } else { self }` in each lane: a NaN of `self` stays, a NaN of `other` is ignored.
+    fn max(self, other: Self) -> Self;
+
+    /// The smaller number in each lane, NaN if either is NaN. Slower than [`FloatVector::min`].
+    fn minimum(self, other: Self) -> Self;
+
+    /// The larger number in each lane, NaN if either is NaN. Slower than [`FloatVector::max`].
+    fn maximum(self, other: Self) -> Self;
+
+    /// The magnitude of each lane.
+    fn abs(self) -> Self;
+
+    /// The magnitude of each lane with the sign of the same lane of `sign`.
+    fn copysign(self, sign: Self) -> Self;
+
+    /// `if self < bound { yes } else { no }` in each lane.
+    fn select_lt(self, bound: Self, yes: Self, no: Self) -> Self;
+
+    /// The bit patterns.
+    fn to_bits(self) -> Self::Int;
+
+    /// The values of bit patterns.
+    fn from_bits(bits: Self::Int) -> Self;
+
+    /// Lane `i` is `lanes[i]`.
+    fn from_array(lanes: [f32; LANES]) -> Self;
+
+    /// Lane `i` becomes element `i`.
+    fn to_array(self) -> [f32; LANES];
+
+    /// The polynomial `c[0] + c[1] x + c[2] x^2 + ...` at `self` by Horner's rule.
+    #[inline(always)]
+    fn polynomial<const N: usize>(self, coefficients: [f32; N]) -> Self {
+        let mut sum = Self::splat(coefficients[N - 1]);
+        for i in (0..N - 1).rev() {
+            sum = sum.mul_add(self, Self::splat(coefficients[i]));
+        }
+        sum
+    }
+}
+
+/// Four `i32`, wrapping.
+pub(crate) trait IntVector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+    /// The same value in every lane.
+    fn splat(x: i32) -> Self;
+
+    /// Four consecutive values.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading four `i32`.
+    unsafe fn load(from: *const i32) -> Self;
+
+    /// Writes four consecutive values.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing four `i32`.
+    unsafe fn store(self, to: *mut i32);
+
+    /// Each lane shifted left by `BITS`.
+    fn shl<const BITS: u32>(self) -> Self;
+
+    /// Each lane shifted right by `BITS`, keeping the sign.
+    fn shr<const BITS: u32>(self) -> Self;
+
+    /// The lanes of four vectors in order, each of which must be in 0..=255.
+    fn narrow(vectors: [Self; 4]) -> [u8; 4 * LANES];
+}
+
+/// Eight `i16`, as operands of the integer dot product.
+pub(crate) trait ShortVector: Copy {
+    /// What products are summed in.
+    type Int;
+
+    /// Eight consecutive bytes, sign-extended.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading eight `i8`.
+    unsafe fn load_extend(from: *const i8) -> Self;
+
+    /// Two consecutive values, four times.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading two `i16`.
+    unsafe fn load_pair_splat(from: *const i16) -> Self;
+
+    /// Lane `i` of the result is `self[2 * i] * other[2 * i] + self[2 * i + 1] * other[2 * i + 1]`.
+    fn dot(self, other: Self) -> Self::Int;
+}
+
+/// How many elements a matrix of `rows` rows of `cols` elements spans, at `stride` elements from row to row.
+///
+/// Saturates instead of overflowing, and no slice is that long: so a check against it is sound for any arguments.
+pub(crate) fn span(rows: usize, cols: usize, stride: usize) -> usize {
+    if rows == 0 || cols == 0 { 0 } else { (rows - 1).saturating_mul(stride).saturating_add(cols) }
+}
