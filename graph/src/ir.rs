@@ -330,12 +330,16 @@ pub enum Op {
     // What only passes make:
     /// `()`: a vector of integers that depend on nothing but the shape of the inputs.
     Dims(Vec<Dim>),
+    /// `(x) -> (y: u8, scale: f32 [rows], zero_point: u8 [rows])`: as `DynamicQuantizeLinear`, with one range per row, that is
+    /// per index of all axes but the last.
+    QuantizeRows,
     /// `(x, weight, [bias], [residual])`: `activation(alpha * x weight + bias) + residual` with a constant weight
     /// `[k, n]` (`[n, k]` if `trans_b`), x `[..., k]`, bias `[n]`, residual of the output's shape.
     #[allow(missing_docs)]
     Linear { activation: Activation, alpha: f32, trans_b: bool },
     /// `(x, x_scale, x_zero_point, weight, weight_scale, [weight_zero_point], [bias], [residual])`: as `Linear`, with
-    /// quantised x and a constant integer weight `[k, n]`; the integer product is exact.
+    /// quantised x and a constant integer weight `[k, n]`; the integer product is exact. Scale and zero point of x are single
+    /// or one per row.
     #[allow(missing_docs)]
     LinearInt8 { activation: Activation },
 }

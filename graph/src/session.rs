@@ -59,11 +59,14 @@ pub struct Options {
     /// Whether the passes run. Without them the model is executed operator by operator, as the file has it: slow, and
     /// what the passes are tested against.
     pub optimize: bool,
+    /// Whether the graph is followed to the letter where a model is quantised dynamically: one range per tensor, as ONNX
+    /// defines it, padding and the whole batch included. Otherwise each row (token) has its own.
+    pub literal: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { optimize: true }
+        Options { optimize: true, literal: true }
     }
 }
 
@@ -82,7 +85,11 @@ impl Session {
     /// As there.
     pub fn with_options(mut model: Model, options: Options) -> Result<Session, Error> {
         check::check(&model)?;
-        let fused = if options.optimize { passes::run(&mut model)? } else { passes::run_required(&mut model)? };
+        let fused = if options.optimize {
+            passes::run(&mut model, options.literal)?
+        } else {
+            passes::run_required(&mut model)?
+        };
         let mut limits = infer::symbolic(&model)?.limits;
         limits.sort_by_key(|l| (l.0, l.1));
         limits.dedup_by_key(|l| l.0);

@@ -75,7 +75,7 @@ pub fn noise(i: usize) -> f32 {
 /// The operators that are left after all passes.
 pub fn optimized(model: &Model) -> Vec<String> {
     let mut model = model.clone();
-    crate::passes::run(&mut model).unwrap();
+    crate::passes::run(&mut model, true).unwrap();
     model.nodes.iter().map(|node| node.op.name()).filter(|name| name != "Dims").collect()
 }
 
@@ -99,7 +99,7 @@ pub fn assert_passes_keep_meaning(model: &Model, shapes: &[&[usize]]) {
             (port.name.as_str(), TensorView { shape, data })
         })
         .collect();
-    let mut plain = Session::with_options(model.clone(), Options { optimize: false }).unwrap();
+    let mut plain = Session::with_options(model.clone(), Options { optimize: false, ..Options::default() }).unwrap();
     let mut fast = Session::new(model.clone()).unwrap();
     let (plain, fast) = (plain.run(&views).unwrap(), fast.run(&views).unwrap());
     for ((_, a), (_, b)) in plain.iter().zip(fast.iter()) {

@@ -110,7 +110,7 @@ fn recorded_outputs() {
 /// The same operator by operator, so that a pass cannot hide a wrong operator nor an operator a wrong pass.
 #[test]
 fn recorded_outputs_without_passes() {
-    for_each_model(|folder, name| check_outputs(folder, name, Options { optimize: false }));
+    for_each_model(|folder, name| check_outputs(folder, name, Options { optimize: false, ..Options::default() }));
 }
 
 /// A text gives the same alone as in a batch where it is padded.

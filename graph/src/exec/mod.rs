@@ -24,6 +24,8 @@ pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> R
     Ok(match &node.op {
         Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } => matrix::scratch_floats(&node.op, &input) * 4,
         Op::MatMulInteger => quantized::scratch_bytes(&input),
+        // Zero points widened to i32.
+        Op::LinearInt8 { .. } => input(2).map_or(0, |(_, s)| s.count() * 4),
         // Row gathering reads i64.
         Op::Gather { .. } => input(1).filter(|(t, _)| *t == DType::I32).map_or(0, |(_, s)| s.count() * 8),
         _ => 0,
@@ -57,6 +59,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
             | Op::Attention { .. }
             | Op::Linear { .. }
             | Op::DynamicQuantizeLinear
+            | Op::QuantizeRows
     );
     if float && step.inputs.iter().flatten().any(|v| v.dtype != DType::F32) {
         return refuse(format!("a {} operand where float32 is wanted", x.name()));
@@ -121,7 +124,7 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
         Op::Linear { activation, alpha, .. } => matrix::linear(*activation, *alpha, step, memory),
         Op::LinearInt8 { activation } => quantized::linear(*activation, step, memory),
         Op::MatMulInteger => quantized::matmul(step, memory),
-        Op::DynamicQuantizeLinear => quantized::dynamic_quantize(step, memory),
+        Op::DynamicQuantizeLinear | Op::QuantizeRows => quantized::dynamic_quantize(step, memory),
         Op::QuantizeLinear { axis } => quantized::quantize(*axis, step, memory),
         Op::DequantizeLinear { axis } => quantized::dequantize(*axis, step, memory),
         Op::Transpose { .. } | Op::Expand | Op::Slice => movement::strided(&node.op, step, memory),

@@ -95,7 +95,8 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
     let (x, out) = (operand(step, 0), &step.outputs[0]);
     let (k, n) = (x.shape[x.shape.len() - 1], out.shape[out.shape.len() - 1]);
     let m = out.shape.count().checked_div(n).unwrap_or(0);
-    let a_zero = [zero_point(step.inputs[2].as_ref(), memory, 0)];
+    let a_zero: &mut [i32] = memory.write(&View { dtype: DType::I32, shape: operand(step, 2).shape, ..step.scratch });
+    zero_points(step.inputs[2].as_ref(), memory, a_zero);
     let (bias, residual) = (optional(step, memory, 6), optional(step, memory, 7));
     let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
     let b_zero = step.inputs[5].as_ref().map_or(&[][..], |z| memory.read::<i32>(z));
@@ -107,7 +108,7 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
         k,
         integers(x, memory),
         k,
-        &a_zero,
+        a_zero,
         panels,
         b_zero,
         a_scale,
@@ -118,11 +119,15 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
     );
 }
 
+/// One range over the tensor or one per row: as many as there are scales.
 pub(super) fn dynamic_quantize(step: &Step, memory: &Memory) {
     let [y, scale, zero] = [0, 1, 2].map(|i| &step.outputs[i]);
-    let (s, z) = kernel::dynamic_quantize(memory.read(operand(step, 0)), memory.write(y));
-    memory.write::<f32>(scale)[0] = s;
-    memory.write::<u8>(zero)[0] = z;
+    let (x, y): (&[f32], &mut [u8]) = (memory.read(operand(step, 0)), memory.write(y));
+    let (scales, zeros) = (memory.write::<f32>(scale), memory.write::<u8>(zero));
+    let width = (x.len() / scales.len().max(1)).max(1);
+    for (i, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
+        (scales[i], zeros[i]) = kernel::dynamic_quantize(x, y);
+    }
 }
 
 /// Calls `f(range of elements, index of their scale)` for each run of elements with one scale.

@@ -17,7 +17,7 @@ fn eval(
     let mut inputs = vec![x];
     inputs.extend(operands(&mut b));
     let y = b.node(op, &inputs);
-    let mut session = Session::with_options(b.output(y), Options { optimize: false }).unwrap();
+    let mut session = Session::with_options(b.output(y), Options { optimize: false, ..Options::default() }).unwrap();
     let outputs = session.run(&[("x", TensorView { shape, data: Data::F32(data) })]).unwrap();
     let y = outputs.get("output").unwrap();
     (y.shape.to_vec(), y.data.as_f32().unwrap().to_vec())
@@ -156,7 +156,7 @@ fn plans_keep_live_values_apart() {
         let last = values[values.len() - 1];
         let mut model = b.output(last);
         crate::testing::assert_passes_keep_meaning(&model, &[&[3, 8]]);
-        crate::passes::run(&mut model).unwrap();
+        crate::passes::run(&mut model, true).unwrap();
         let weights = crate::weights::Weights::take(&mut model).unwrap();
         for n in [1, 2, 5, 17] {
             let inference = crate::infer::infer(&model, &[crate::dim::Dim::Const(n)]).unwrap();

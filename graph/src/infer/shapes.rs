@@ -10,10 +10,15 @@ impl Visit<'_> {
     pub(super) fn outputs(&self) -> Result<Vec<Option<Fact>>, Error> {
         match &self.node.op {
             Op::Split { axis } => self.split(*axis),
-            Op::DynamicQuantizeLinear => {
-                let scalar = |dtype| Some(Fact { dtype, shape: Vec::new(), elements: None });
-                let quantized = |x: &Fact| Fact { dtype: DType::U8, shape: x.shape.clone(), elements: None };
-                Ok(vec![self.fact(0).map(quantized), scalar(DType::F32), scalar(DType::U8)])
+            Op::DynamicQuantizeLinear | Op::QuantizeRows => {
+                let Some(x) = self.fact(0) else { return Ok(vec![None; 3]) };
+                let range = match x.shape.split_last() {
+                    Some((_, rows)) if self.node.op == Op::QuantizeRows => vec![product(rows)],
+                    _ => Vec::new(),
+                };
+                let fact = |dtype, shape| Some(Fact { dtype, shape, elements: None });
+                let quantized = fact(DType::U8, x.shape.clone());
+                Ok(vec![quantized, fact(DType::F32, range.clone()), fact(DType::U8, range)])
             }
             _ => Ok(vec![self.output()?.map(|(dtype, shape)| {
                 let elements = if dtype == DType::F32 { None } else { self.output_elements(&shape) };
@@ -283,7 +288,11 @@ impl Visit<'_> {
                 let weight = known!(self.fact(3)).shape.clone();
                 (DType::F32, self.linear(&x.shape, &weight, false)?)
             }
-            Op::Dims(_) | Op::ConstantOfShape { .. } | Op::Split { .. } | Op::DynamicQuantizeLinear => return Ok(None),
+            Op::Dims(_)
+            | Op::ConstantOfShape { .. }
+            | Op::Split { .. }
+            | Op::DynamicQuantizeLinear
+            | Op::QuantizeRows => return Ok(None),
         };
         Ok(Some(result))
     }

@@ -12,6 +12,7 @@ mod gelu;
 mod layer_norm;
 mod layout;
 mod linear;
+mod per_row;
 mod rewrite;
 mod shapes;
 
@@ -24,11 +25,11 @@ const MAX_ROUNDS: usize = 12;
 /// `(pass, rewrites)` of the passes that found something.
 pub type Found = Vec<(&'static str, usize)>;
 
-/// Runs all passes.
+/// Runs all passes. `literal`: only those that change no result beyond the rounding of float operations.
 ///
 /// # Errors
 /// The model contradicts itself, or a constant cannot be computed.
-pub fn run(model: &mut Model) -> Result<Found, Error> {
+pub fn run(model: &mut Model, literal: bool) -> Result<Found, Error> {
     let mut found = Found::new();
     simplify(model, &mut found)?;
     note(&mut found, "linear layer", linear::run(model)?);
@@ -44,6 +45,9 @@ pub fn run(model: &mut Model) -> Result<Found, Error> {
         if count == 0 {
             break;
         }
+    }
+    if !literal {
+        note(&mut found, "quantisation per row", per_row::run(model)?);
     }
     Ok(found)
 }
