@@ -1,0 +1,116 @@
+// Types of the package `fourlane`.
+
+/** One label with its probability (0 to 1). */
+export interface Label {
+  label: string;
+  score: number;
+}
+
+/** Bytes in any of the forms a page gets hold of. A `URL` is fetched (in Node, `file:` URLs are read). */
+export type FileContent = ArrayBuffer | SharedArrayBuffer | ArrayBufferView | Blob | Response | URL;
+
+/**
+ * Where a model comes from:
+ *
+ * - a URL, or in Node a path, of a folder in the layout of Hugging Face: `config.json`, `tokenizer.json` or
+ *   `vocab.txt`, `tokenizer_config.json` (optional), and `onnx/model_quantized.onnx`, `onnx/model_int8.onnx`,
+ *   `onnx/model_uint8.onnx`, `onnx/model.onnx` or one of these without `onnx/`: the first one there is;
+ * - or an object of the same files by the same names.
+ */
+export type Source = string | URL | Record<string, FileContent>;
+
+/** The builds of the engine: `relaxed` needs relaxed SIMD and is faster. */
+export type Variant = 'simd128' | 'relaxed';
+
+/** How the engine is loaded; only the first call of a page or process decides. */
+export interface LoadOptions {
+  /** Default: the best that the JavaScript engine runs. */
+  variant?: Variant;
+  /** The .wasm file, or the folder that has it. Default: beside the package's modules. */
+  wasmPath?: string | URL;
+  /** The .wasm itself, fetched or compiled by the caller; goes with `variant`. */
+  wasmBinary?: ArrayBuffer | Uint8Array<ArrayBuffer> | Response | WebAssembly.Module;
+}
+
+/** What was loaded, and why this. */
+export interface Info {
+  variant: Variant;
+  reason: string;
+}
+
+export interface PipelineOptions extends LoadOptions {
+  /** Which precision of the model, by its file name as in transformers.js. Default: the smallest 8-bit one, else f32. */
+  dtype?: 'fp32' | 'fp16' | 'q8' | 'int8' | 'uint8' | 'q4' | 'q4f16' | 'bnb4';
+  /** The model file's name without precision and extension. Default: `model`. */
+  model_file_name?: string;
+}
+
+export interface ClassifyOptions {
+  /** How many labels per text, best first; `null` for all. Default: 1. */
+  top_k?: number | null;
+}
+
+/** A loaded classifier. */
+export interface TextClassificationPipeline {
+  /**
+   * The best label of each text, in their order; for a single text too it comes in an array.
+   *
+   * Any string is a text: an empty one is classified as such, one longer than the model's maximum is cut at its end,
+   * a lone surrogate is read as U+FFFD.
+   */
+  (texts: string | readonly string[], options?: { top_k?: 1 }): Promise<Label[]>;
+  /** The labels of a text, best first. */
+  (text: string, options: ClassifyOptions): Promise<Label[]>;
+  /** The labels of each text, best first; flat if `top_k` is 1. */
+  (texts: readonly string[], options: { top_k: null }): Promise<Label[][]>;
+  (texts: readonly string[], options: ClassifyOptions): Promise<Label[] | Label[][]>;
+
+  /** The model's labels, in the order of its logits. */
+  readonly labels: readonly string[];
+  /** The token ids of a text, special tokens included. */
+  tokenize(text: string): number[];
+  /** The model's raw outputs, before softmax. */
+  logits(text: string): Promise<Float32Array>;
+  logits(texts: readonly string[]): Promise<Float32Array[]>;
+  /** Frees the memory; a later use is an error with code `disposed`. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Loads a classifier.
+ *
+ * `source` defaults to the model in this package: English film reviews, `POSITIVE` or `NEGATIVE`.
+ *
+ * @throws {FourlaneError} with code `unsupported-task`, `missing-file`, `load-failed`, `unsupported-engine`,
+ * `invalid-model` or `unsupported-model`; {TypeError} for arguments of the wrong type.
+ */
+export function pipeline(
+  task: 'sentiment-analysis' | 'text-classification',
+  source?: Source | null,
+  options?: PipelineOptions,
+): Promise<TextClassificationPipeline>;
+
+/** Loads the engine ahead of time, or from a place of its own; a no-op if it is loaded. */
+export function load(options?: LoadOptions): Promise<Info>;
+
+/** What was loaded and why; `undefined` before. */
+export function info(): Info | undefined;
+
+/** What a failure is about. */
+export type ErrorCode =
+  | 'unsupported-engine' // no SIMD here
+  | 'load-failed' // a file could not be fetched or read, or the .wasm not started
+  | 'missing-file' // a file of the model is not there
+  | 'unsupported-task'
+  | 'invalid-model' // a file of the model is damaged or contradicts another
+  | 'unsupported-model' // operators, tokenizers or inputs that are not implemented
+  | 'bad-input' // wrong name, type, shape or value of a tensor
+  | 'out-of-memory'
+  | 'disposed'
+  | 'crashed'; // the engine trapped; it was restarted, what it held is lost
+
+/** Every failure that can be foreseen. `message` is one sentence. */
+export class FourlaneError extends Error {
+  readonly name: 'FourlaneError';
+  readonly code: ErrorCode;
+}

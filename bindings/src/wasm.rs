@@ -1,0 +1,253 @@
+//! The exports of the `.wasm`: thin shells around [`fourlane_graph::Session`] and [`TextClassifier`].
+//!
+//! Only flat things cross the boundary: strings, typed arrays, arrays of these. The package's JavaScript makes them
+//! into what people see, so nothing here is a public interface. A model's bytes are copied once, from JavaScript's
+//! memory into this module's. An error is thrown as a string `code: sentence`; the codes are listed in `index.d.ts`.
+
+use crate::{Error, Files, Options, TextClassifier, TokenizerError};
+use bytes::Bytes;
+use fourlane_graph::ir::{Port, PortDim};
+use fourlane_graph::{Data, TensorView};
+use fourlane_onnx::LoadError;
+use js_sys::{Array, Uint8Array};
+use std::collections::HashMap;
+use std::fmt::Display;
+use wasm_bindgen::prelude::*;
+
+/// A model with texts in and labels out.
+#[wasm_bindgen]
+pub struct Classifier(TextClassifier);
+
+#[wasm_bindgen]
+impl Classifier {
+    /// From the model and the files beside it that there are.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        model: Vec<u8>,
+        config: Option<Vec<u8>>,
+        tokenizer: Option<Vec<u8>>,
+        vocab: Option<Vec<u8>>,
+        tokenizer_config: Option<Vec<u8>>,
+    ) -> Result<Classifier, JsValue> {
+        let files = Files {
+            tokenizer: tokenizer.as_deref(),
+            vocab: vocab.as_deref(),
+            tokenizer_config: tokenizer_config.as_deref(),
+            config: config.as_deref(),
+        };
+        Ok(Classifier(TextClassifier::new(model.into(), &files).map_err(classifier_error)?))
+    }
+
+    /// The labels, in the order of the model's outputs.
+    pub fn labels(&self) -> Vec<String> {
+        self.0.labels().iter().map(|label| label.as_ref().into()).collect()
+    }
+
+    /// Token ids of a text.
+    pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        self.0.tokenize(text).into_iter().map(|id| id as u32).collect()
+    }
+
+    /// The outputs for each text, one after the other.
+    pub fn logits(&mut self, texts: Vec<String>) -> Result<Vec<f32>, JsValue> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        Ok(self.0.logits(&texts).map_err(classifier_error)?.concat())
+    }
+
+    /// For each text, index and score of the `top_k` best labels (0: of all), one after the other.
+    pub fn classify(&mut self, texts: Vec<String>, top_k: usize) -> Result<Vec<f32>, JsValue> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let options = Options { top_k: Some(top_k), ..Options::default() };
+        let results = self.0.classify(&texts, &options).map_err(classifier_error)?;
+        Ok(results.iter().flatten().flat_map(|label| [label.index as f32, label.score]).collect())
+    }
+}
+
+/// A model with tensors in and out.
+#[wasm_bindgen]
+pub struct Session {
+    session: fourlane_graph::Session,
+    feeds: Vec<(String, Tensor)>,
+    results: Vec<Tensor>,
+}
+
+#[wasm_bindgen]
+impl Session {
+    /// `names` and `contents`: the files that the model names beside itself.
+    #[wasm_bindgen(constructor)]
+    pub fn new(model: Vec<u8>, names: Vec<String>, contents: Vec<Uint8Array>) -> Result<Session, JsValue> {
+        let contents = contents.iter().map(|content| Bytes::from(content.to_vec()));
+        let files: HashMap<String, Bytes> = names.into_iter().zip(contents).collect();
+        let model = fourlane_onnx::load(model.into(), &files).map_err(load_error)?;
+        let session = fourlane_graph::Session::new(model).map_err(run_error)?;
+        Ok(Session { session, feeds: Vec::new(), results: Vec::new() })
+    }
+
+    /// `[name, type, dimension...]` of each input.
+    pub fn inputs(&self) -> Array {
+        self.session.inputs().iter().map(describe).collect()
+    }
+
+    /// `[name, type, dimension...]` of each output.
+    pub fn outputs(&self) -> Array {
+        self.session.outputs().iter().map(describe).collect()
+    }
+
+    /// Sets an input for the next run.
+    pub fn feed(&mut self, name: String, dtype: &str, shape: &[u32], bytes: &[u8]) -> Result<(), JsValue> {
+        let Some(values) = Values::from_bytes(dtype, bytes) else {
+            return Err(error("bad-input", format_args!("input '{name}' is {dtype}, which no model takes here")));
+        };
+        let shape = shape.iter().map(|&dim| dim as usize).collect();
+        self.feeds.retain(|(fed, _)| *fed != name);
+        self.feeds.push((name, Tensor { shape, values }));
+        Ok(())
+    }
+
+    /// Computes the outputs from the inputs set since the last run.
+    pub fn run(&mut self) -> Result<(), JsValue> {
+        self.results.clear();
+        let feeds = std::mem::take(&mut self.feeds);
+        let inputs: Vec<_> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+        let outputs = self.session.run(&inputs).map_err(run_error)?;
+        self.results.extend(outputs.iter().map(|(_, view)| Tensor::from_view(view)));
+        Ok(())
+    }
+
+    /// Element type of an output of the last run, by its index.
+    pub fn output_type(&self, index: usize) -> Option<String> {
+        self.results.get(index).map(|tensor| tensor.view().data.dtype().name().into())
+    }
+
+    /// Dimensions of an output of the last run.
+    pub fn output_dims(&self, index: usize) -> Option<Vec<u32>> {
+        self.results.get(index).map(|tensor| tensor.shape.iter().map(|&dim| dim as u32).collect())
+    }
+
+    /// Elements of an output of the last run, as bytes.
+    pub fn output_bytes(&self, index: usize) -> Option<Vec<u8>> {
+        self.results.get(index).map(|tensor| tensor.values.bytes().to_vec())
+    }
+}
+
+/// `[name, type, dimension...]`, where a free dimension is its name.
+fn describe(port: &Port) -> Array {
+    let array = Array::of2(&port.name.as_str().into(), &port.dtype.runtime().name().into());
+    for dim in port.dims.as_deref().unwrap_or_default() {
+        array.push(&match dim {
+            PortDim::Fixed(size) => JsValue::from(*size as u32),
+            PortDim::Symbol(name) => name.as_str().into(),
+        });
+    }
+    array
+}
+
+/// A [`TensorView`] that owns what it shows.
+struct Tensor {
+    shape: Vec<usize>,
+    values: Values,
+}
+
+impl Tensor {
+    fn from_view(view: TensorView<'_>) -> Tensor {
+        Tensor { shape: view.shape.to_vec(), values: Values::from_data(view.data) }
+    }
+
+    fn view(&self) -> TensorView<'_> {
+        TensorView { shape: &self.shape, data: self.values.data() }
+    }
+}
+
+/// [`Data`] that owns its elements.
+enum Values {
+    F32(Vec<f32>),
+    I64(Vec<i64>),
+    I32(Vec<i32>),
+    U8(Vec<u8>),
+    I8(Vec<i8>),
+    Bool(Vec<u8>),
+}
+
+impl Values {
+    /// Elements from their bytes; `None` if no model input has this type.
+    fn from_bytes(dtype: &str, bytes: &[u8]) -> Option<Values> {
+        Some(match dtype {
+            "float32" => Values::F32(bytemuck::pod_collect_to_vec(bytes)),
+            "int64" => Values::I64(bytemuck::pod_collect_to_vec(bytes)),
+            "int32" => Values::I32(bytemuck::pod_collect_to_vec(bytes)),
+            "uint8" => Values::U8(bytes.to_vec()),
+            "int8" => Values::I8(bytemuck::pod_collect_to_vec(bytes)),
+            "bool" => Values::Bool(bytes.iter().map(|&byte| u8::from(byte != 0)).collect()),
+            _ => return None,
+        })
+    }
+
+    fn from_data(data: Data<'_>) -> Values {
+        match data {
+            Data::F32(values) => Values::F32(values.to_vec()),
+            Data::I64(values) => Values::I64(values.to_vec()),
+            Data::I32(values) => Values::I32(values.to_vec()),
+            Data::U8(values) => Values::U8(values.to_vec()),
+            Data::I8(values) => Values::I8(values.to_vec()),
+            Data::Bool(values) => Values::Bool(values.to_vec()),
+        }
+    }
+
+    fn data(&self) -> Data<'_> {
+        match self {
+            Values::F32(values) => Data::F32(values),
+            Values::I64(values) => Data::I64(values),
+            Values::I32(values) => Data::I32(values),
+            Values::U8(values) => Data::U8(values),
+            Values::I8(values) => Data::I8(values),
+            Values::Bool(values) => Data::Bool(values),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Values::F32(values) => bytemuck::cast_slice(values),
+            Values::I64(values) => bytemuck::cast_slice(values),
+            Values::I32(values) => bytemuck::cast_slice(values),
+            Values::U8(values) | Values::Bool(values) => values,
+            Values::I8(values) => bytemuck::cast_slice(values),
+        }
+    }
+}
+
+fn error(code: &str, message: impl Display) -> JsValue {
+    JsValue::from_str(&format!("{code}: {message}"))
+}
+
+fn classifier_error(source: Error) -> JsValue {
+    let code = match source {
+        Error::Load(source) => return load_error(source),
+        Error::Run(source) => return run_error(source),
+        Error::NoTokenizer => "missing-file",
+        Error::File { .. } => "invalid-model",
+        Error::Tokenizer(TokenizerError::Unsupported { .. }) => "unsupported-model",
+        Error::Tokenizer(_) => "invalid-model",
+        _ => "unsupported-model",
+    };
+    error(code, source)
+}
+
+fn load_error(source: LoadError) -> JsValue {
+    let code = match source {
+        LoadError::UnsupportedOperators(_) => "unsupported-model",
+        LoadError::ExternalData { .. } => "missing-file",
+        _ => "invalid-model",
+    };
+    error(code, source)
+}
+
+fn run_error(source: fourlane_graph::Error) -> JsValue {
+    use fourlane_graph::Error::*;
+    let code = match source {
+        InvalidModel { .. } => "invalid-model",
+        Unsupported { .. } => "unsupported-model",
+        OutOfMemory { .. } => "out-of-memory",
+        _ => "bad-input",
+    };
+    error(code, source)
+}

@@ -1,0 +1,134 @@
+// `fourlane/ort`, held to what programs written for onnxruntime-web rely on.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import ort, { InferenceSession, Tensor } from 'fourlane/ort';
+import { classify as sample } from '../../node_modules/.fourlane-tests/sample.js';
+import { MODEL, classifier, failure, modelFile, recorded } from './support.js';
+
+const bytes = modelFile('onnx/model_quantized.onnx');
+const session = await InferenceSession.create(bytes);
+const IDS = recorded[0].input_ids;
+
+function feeds(ids = IDS) {
+  const shape = [1, ids.length];
+  return { input_ids: new Tensor('int64', ids, shape), attention_mask: new Tensor('int64', ids.map(() => 1), shape) };
+}
+
+test('the sample of every tutorial', async () => {
+  const url = new URL('onnx/model_quantized.onnx', MODEL);
+  const [negative, positive] = await sample(url.href, IDS);
+  const classify = await classifier();
+  const [best] = await classify(recorded[0].text);
+  assert.equal(best.label, positive > negative ? 'POSITIVE' : 'NEGATIVE');
+  assert.ok(Math.abs(best.score - Math.max(positive, negative)) < 0.01);
+});
+
+test('names and metadata', () => {
+  assert.deepEqual(session.inputNames, ['input_ids', 'attention_mask']);
+  assert.deepEqual(session.outputNames, ['logits']);
+  assert.deepEqual(session.inputMetadata[0], {
+    name: 'input_ids',
+    isTensor: true,
+    type: 'int64',
+    shape: ['batch_size', 'sequence_length'],
+  });
+  assert.equal(session.outputMetadata[0].type, 'float32');
+});
+
+test('outputs', async () => {
+  const { logits } = await session.run(feeds());
+  assert.ok(logits instanceof Tensor);
+  assert.deepEqual([logits.type, logits.dims, logits.size, logits.location], ['float32', [1, 2], 2, 'cpu']);
+  assert.ok(logits.data instanceof Float32Array);
+  logits.data.forEach((logit, i) => assert.ok(Math.abs(logit - recorded[0].logits.quantized[i]) < 0.05));
+  assert.deepEqual(await logits.getData(), logits.data);
+
+  assert.deepEqual((await session.run(feeds(), ['logits'])).logits.data, logits.data);
+  assert.deepEqual((await session.run(feeds(), { logits: null })).logits.data, logits.data);
+  assert.deepEqual((await session.run(feeds(), { tag: 'x' })).logits.data, logits.data);
+  const given = new Tensor('float32', new Float32Array(2), [1, 2]);
+  assert.equal((await session.run(feeds(), { logits: given })).logits, given);
+  assert.deepEqual(given.data, logits.data);
+  const small = new Tensor('float32', new Float32Array(1), [1]);
+  await assert.rejects(session.run(feeds(), { logits: small }), failure('bad-input', /cannot hold/));
+});
+
+test('ways to create', async () => {
+  const expected = (await session.run(feeds())).logits.data;
+  const url = new URL('onnx/model_quantized.onnx', MODEL);
+  const shifted = new Uint8Array(bytes.length + 7);
+  shifted.set(bytes, 7);
+  const created = [
+    await ort.InferenceSession.create('model/onnx/model_quantized.onnx', { executionProviders: ['wasm'] }),
+    await InferenceSession.create(url),
+    await InferenceSession.create(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    await InferenceSession.create(shifted.buffer, 7),
+    await InferenceSession.create(shifted.subarray(7), { graphOptimizationLevel: 'all' }),
+  ];
+  // Side by side, in turns.
+  for (const one of created) assert.deepEqual((await one.run(feeds())).logits.data, expected);
+  for (const one of created) {
+    assert.deepEqual((await one.run(feeds())).logits.data, expected);
+    await one.release();
+  }
+  await assert.rejects(InferenceSession.create(1), TypeError);
+  await assert.rejects(InferenceSession.create('no/such/file.onnx'), failure('missing-file'));
+  await assert.rejects(InferenceSession.create(bytes.subarray(0, 1000)), failure('invalid-model'));
+  await assert.rejects(InferenceSession.create(new Uint8Array(0)), failure('invalid-model'));
+});
+
+test('wrong calls, and the session is usable after each', async () => {
+  const { input_ids: ids, attention_mask: mask } = feeds();
+  const wrong = [
+    [{ input_ids: ids }, { name: 'Error', message: "input 'attention_mask' is missing in 'feeds'." }],
+    [{ ...feeds(), other: ids }, { name: 'Error', message: "invalid input 'other'" }],
+    [{ input_ids: ids, attention_mask: [1] }, TypeError],
+    [null, TypeError],
+    [[ids, mask], TypeError],
+    [ids, TypeError],
+    [{ ...feeds(), input_ids: new Tensor('float32', IDS, ids.dims) }, failure('bad-input', /input_ids.*float32.*int64/)],
+    [{ ...feeds(), input_ids: ids.reshape([IDS.length]) }, failure('bad-input', /input_ids/)],
+    [{ ...feeds(), input_ids: ids.reshape([IDS.length, 1]) }, failure('bad-input')],
+    [{ ...feeds(), input_ids: new Tensor('string', ['a'], [1, 1]) }, failure('bad-input', /string/)],
+    [feeds([2, 1_000_000, 3]), failure('bad-input', /1000000/)],
+    [feeds([2, -9000, 3]), failure('bad-input', /-9000/)],
+    [feeds(Array(513).fill(5)), failure('bad-input')],
+  ];
+  const expected = (await session.run(feeds())).logits.data;
+  for (const [i, [input, error]] of wrong.entries()) {
+    await assert.rejects(session.run(input), error, `case ${i}`);
+    assert.deepEqual((await session.run(feeds())).logits.data, expected, `after case ${i}`);
+  }
+  await assert.rejects(session.run(feeds(), ['none']), RangeError);
+  await assert.rejects(session.run(feeds(), []), TypeError);
+  await assert.rejects(session.run(feeds(), mask), TypeError);
+  await assert.rejects(session.run(feeds(), null), TypeError);
+  await assert.rejects(session.run(feeds(), 'logits'), TypeError);
+});
+
+test('use after release', async () => {
+  const gone = await InferenceSession.create(bytes);
+  await gone.release();
+  await gone.release();
+  await assert.rejects(gone.run(feeds()), failure('disposed', /session was disposed/));
+});
+
+test('a run that needs too much memory is an error, not a crash', async () => {
+  const shape = [1800, 512];
+  const ones = new Tensor('int64', new BigInt64Array(1800 * 512).fill(1n), shape);
+  const run = session.run({ input_ids: ones, attention_mask: ones });
+  await assert.rejects(run, (error) => ['out-of-memory', 'unsupported-model'].includes(error.code));
+  assert.equal((await session.run(feeds())).logits.size, 2);
+});
+
+test('the engine restarts after a crash', async () => {
+  const old = await InferenceSession.create(bytes);
+  // All that a wasm module can address: this traps when it is copied inside.
+  const huge = new Uint8Array(2 ** 32 - 2 ** 20);
+  await assert.rejects(InferenceSession.create(huge), failure('crashed', /memory/));
+  await assert.rejects(old.run(feeds()), failure('crashed', /was lost/));
+  await old.release();
+  const fresh = await InferenceSession.create(bytes);
+  assert.equal((await fresh.run(feeds())).logits.size, 2);
+});

@@ -1,0 +1,165 @@
+//! The default model on recorded sentences: token ids and logits of native libraries, and what is said about texts.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use fourlane::{Error, Files, Label, Options, TextClassifier};
+use serde_json::Value;
+
+static MODEL: &[u8] = include_bytes!("../model/onnx/model_quantized.onnx");
+static FILES: Files<'static> = Files {
+    tokenizer: Some(include_bytes!("../model/tokenizer.json")),
+    vocab: None,
+    tokenizer_config: Some(include_bytes!("../model/tokenizer_config.json")),
+    config: Some(include_bytes!("../model/config.json")),
+};
+
+fn classifier() -> TextClassifier {
+    TextClassifier::new(MODEL.into(), &FILES).unwrap()
+}
+
+struct Recorded {
+    text: String,
+    ids: Vec<i64>,
+    fp32: [f64; 2],
+    quantized: [f64; 2],
+}
+
+fn recorded() -> Vec<Recorded> {
+    let file: Value = serde_json::from_str(include_str!("../model/expected.json")).unwrap();
+    let pair = |logits: &Value| [0, 1].map(|i| logits[i].as_f64().unwrap());
+    let sentences = file.as_array().unwrap().iter().map(|line| Recorded {
+        text: line["text"].as_str().unwrap().into(),
+        ids: line["input_ids"].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect(),
+        fp32: pair(&line["logits"]["fp32"]),
+        quantized: pair(&line["logits"]["quantized"]),
+    });
+    sentences.collect()
+}
+
+#[test]
+fn ids_are_those_recorded() {
+    let classifier = classifier();
+    assert_eq!(classifier.max_length(), 512);
+    for sentence in recorded() {
+        assert_eq!(classifier.tokenize(&sentence.text), sentence.ids, "{:?}", sentence.text);
+    }
+}
+
+/// Held to full precision, since quantised values can be rounded in more than one right way. The model card gives the
+/// mean and the greatest distance of the recorded quantised logits as 0.065 and 0.48.
+#[test]
+fn logits_are_near_full_precision() {
+    let mut classifier = classifier();
+    let mut distances = Vec::new();
+    for sentence in recorded() {
+        let logits = classifier.logits(&[&sentence.text]).unwrap().remove(0);
+        distances.extend((0..2).map(|i| (f64::from(logits[i]) - sentence.fp32[i]).abs()));
+        if (sentence.quantized[0] - sentence.quantized[1]).abs() > 0.5 {
+            assert_eq!(logits[1] > logits[0], sentence.quantized[1] > sentence.quantized[0], "{:?}", sentence.text);
+        }
+    }
+    let mean = distances.iter().sum::<f64>() / distances.len() as f64;
+    let max = distances.iter().copied().fold(0.0, f64::max);
+    assert!(mean <= 0.07 && max <= 0.5, "mean {mean:.4}, max {max:.4}");
+}
+
+fn label(labels: &[Label]) -> &str {
+    &labels[0].label
+}
+
+#[test]
+fn labels_best_first() {
+    let mut classifier = classifier();
+    assert_eq!(classifier.labels().iter().map(|label| &**label).collect::<Vec<_>>(), ["NEGATIVE", "POSITIVE"]);
+    let texts = ["I loved every minute of this film.", "This is the worst phone I have ever owned."];
+    let best = classifier.classify(&texts, &Options::default()).unwrap();
+    assert_eq!([label(&best[0]), label(&best[1])], ["POSITIVE", "NEGATIVE"]);
+    assert!(best.iter().all(|labels| labels.len() == 1 && labels[0].score > 0.9));
+    for top_k in [None, Some(0), Some(2), Some(99)] {
+        let all = classifier.classify(&texts, &Options { top_k, max_length: None }).unwrap();
+        for (all, best) in all.iter().zip(&best) {
+            assert_eq!(all.len(), 2);
+            assert_eq!(all[0], best[0]);
+            assert!(all[0].score >= all[1].score && (all[0].score + all[1].score - 1.0).abs() < 1e-6);
+            assert_eq!(all[0].index + all[1].index, 1);
+        }
+    }
+}
+
+#[test]
+fn no_texts_have_no_labels() {
+    assert_eq!(classifier().classify(&[], &Options::default()).unwrap(), Vec::<Vec<Label>>::new());
+}
+
+#[test]
+fn an_empty_text_is_a_text() {
+    let mut classifier = classifier();
+    assert_eq!(classifier.tokenize(""), [2, 3]);
+    let labels = classifier.classify(&["", " \n\u{200b}"], &Options::default()).unwrap();
+    assert_eq!(labels[0], labels[1]);
+    assert_eq!(labels[0].len(), 1);
+}
+
+#[test]
+fn what_is_too_long_is_cut_off() {
+    let mut classifier = classifier();
+    let start = "good ".repeat(510);
+    let text = start.clone() + &"terrible ".repeat(100_000);
+    assert_eq!(classifier.tokenize(&text).len(), 512);
+    assert_eq!(classifier.logits(&[&text]).unwrap(), classifier.logits(&[&start]).unwrap());
+    let short = Options { max_length: Some(4), ..Options::default() };
+    let cut = classifier.classify(&["good good terrible terrible terrible"], &short).unwrap();
+    assert_eq!(cut, classifier.classify(&["good good"], &Options::default()).unwrap());
+}
+
+/// Sorting and batching must not show, beyond the rounding of values that a batch may share a range of.
+#[test]
+fn neighbours_do_not_matter() {
+    let mut classifier = classifier();
+    let sentences = recorded();
+    let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
+    let together = classifier.logits(&texts).unwrap();
+    let mut distances = Vec::new();
+    for (text, together) in texts.iter().zip(together) {
+        let alone = classifier.logits(&[text]).unwrap().remove(0);
+        distances.extend(together.iter().zip(&alone).map(|(a, b)| (a - b).abs()));
+    }
+    let mean = distances.iter().sum::<f32>() / distances.len() as f32;
+    let max = distances.iter().copied().fold(0.0, f32::max);
+    assert!(mean <= 0.1 && max <= 0.7, "mean {mean:.4}, max {max:.4}");
+}
+
+fn error(model: &'static [u8], files: Files<'_>) -> Error {
+    TextClassifier::new(model.into(), &files).err().expect("a refusal")
+}
+
+#[test]
+fn damaged_and_missing_files_are_named() {
+    assert_eq!(error(MODEL, Files { tokenizer: None, ..FILES }), Error::NoTokenizer);
+    assert!(matches!(error(b"?", FILES), Error::Load(_)));
+    let message = error(MODEL, Files { config: Some(b"{\"id2label\": 1,}"), ..FILES }).to_string();
+    assert_eq!(message, "config.json is not as expected: expected a value at byte 15");
+    let message = error(MODEL, Files { tokenizer_config: Some(b""), ..FILES }).to_string();
+    assert_eq!(message, "tokenizer_config.json is not as expected: expected an object at byte 0");
+    let message = error(MODEL, Files { tokenizer: Some(b"[]"), ..FILES }).to_string();
+    assert_eq!(message, "tokenizer.json is not as expected: expected an object at byte 0");
+}
+
+#[test]
+fn without_a_configuration_labels_are_numbered() {
+    let files = Files { config: None, tokenizer_config: None, ..FILES };
+    let classifier = TextClassifier::new(MODEL.into(), &files).unwrap();
+    assert_eq!(classifier.labels().iter().map(|label| &**label).collect::<Vec<_>>(), ["LABEL_0", "LABEL_1"]);
+    assert_eq!(classifier.max_length(), 512, "the model itself says so");
+}
+
+#[test]
+fn scores_of_labels_that_do_not_exclude_each_other() {
+    let files = Files { config: Some(br#"{"problem_type": "multi_label_classification"}"#), ..FILES };
+    let mut classifier = TextClassifier::new(MODEL.into(), &files).unwrap();
+    let logits = classifier.logits(&["good"]).unwrap().remove(0);
+    let all = Options { top_k: None, max_length: None };
+    for label in classifier.classify(&["good"], &all).unwrap().remove(0) {
+        assert_eq!(label.score, 1.0 / (1.0 + (-logits[label.index]).exp()));
+    }
+}
