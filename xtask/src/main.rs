@@ -1,0 +1,89 @@
+//! `cargo xtask COMMAND`: everything that a person does with this project, one file a command.
+//!
+//! A command that needs a tool which is not there says so in one sentence with the command that brings it.
+
+mod accuracy;
+mod bench;
+mod build;
+mod demo;
+mod inspect;
+mod opcodes;
+mod project;
+mod serve;
+mod shell;
+mod size;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+/// What a command gives: nothing, or one sentence that says what is wrong and what would work.
+type Result<T = ()> = std::result::Result<T, String>;
+
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result,
+}
+
+const COMMANDS: [Command; 7] = [
+    Command {
+        name: "demo",
+        arguments: "[TEXT] [--no-serve]",
+        about: "classify TEXT, or three samples, through the wasm in Node; without TEXT also serve the demo page",
+        run: demo::run,
+    },
+    Command {
+        name: "test",
+        arguments: "[native | wasm | node | browser]",
+        about: "all tests, or one area",
+        run: test::run,
+    },
+    Command { name: "build", arguments: "", about: "the npm package, into bindings/pkg", run: build::run },
+    Command { name: "bench", arguments: "[ARGUMENTS]", about: "the benchmarks", run: bench::run },
+    Command {
+        name: "inspect",
+        arguments: "MODEL.onnx [--shape BATCH,SEQUENCE]",
+        about: "what is in a model, and what the passes make of it",
+        run: inspect::run,
+    },
+    Command {
+        name: "accuracy",
+        arguments: "FILE.tsv [--model FOLDER]",
+        about: "share of right labels over a file of `sentence<TAB>label` lines with a header",
+        run: accuracy::run,
+    },
+    Command {
+        name: "size",
+        arguments: "",
+        about: "sizes of what a page downloads, held to the budgets",
+        run: size::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (name, rest) = match arguments.split_first() {
+        Some((name, rest)) => (name.as_str(), rest),
+        None => ("", &[][..]),
+    };
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        print_usage();
+        return if matches!(name, "" | "help" | "--help" | "-h") { ExitCode::SUCCESS } else { ExitCode::from(2) };
+    };
+    match (command.run)(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("cargo xtask {name}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_usage() {
+    println!("usage: cargo xtask COMMAND\n");
+    for command in &COMMANDS {
+        println!("  {} {}\n      {}", command.name, command.arguments, command.about);
+    }
+}

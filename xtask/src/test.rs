@@ -1,0 +1,93 @@
+//! `cargo xtask test [AREA]`: every test there is, on every instruction set and in every engine.
+//!
+//! - `native`: cargo's tests of the whole workspace, compiled for this machine;
+//! - `wasm`: the tests of the three inner crates compiled to WebAssembly, with and without relaxed SIMD, in wasmtime;
+//! - `node`: types, and the built package in Node, with both engines;
+//! - `browser`: the demo page in headless Chromium.
+
+use crate::build::VARIANTS;
+use crate::serve::Server;
+use crate::shell::{announce, cargo, run as run_command};
+use crate::{Result, build, project, shell, tools};
+
+type Area = (&'static str, fn() -> Result);
+
+const AREAS: [Area; 4] = [("native", native), ("wasm", wasm), ("node", node), ("browser", browser)];
+
+pub fn run(arguments: &[String]) -> Result {
+    let areas: Vec<&str> = match arguments {
+        [] => AREAS.iter().map(|(name, _)| *name).collect(),
+        some => some.iter().map(String::as_str).collect(),
+    };
+    for name in areas {
+        let Some((_, test)) = AREAS.iter().find(|(area, _)| *area == name) else {
+            return Err(format!("there is no area '{name}'; there are native, wasm, node and browser"));
+        };
+        test()?;
+    }
+    Ok(())
+}
+
+fn native() -> Result {
+    announce("tests, native");
+    run_command(cargo().args(["test", "--workspace"]))
+}
+
+fn wasm() -> Result {
+    tools::rust_target("wasm32-wasip1")?;
+    let runner = tools::wasi_runner()?;
+    for variant in &VARIANTS {
+        announce(&format!("tests, wasm32 with {}", variant.name));
+        let mut command = cargo();
+        command.args(["test", "--target", "wasm32-wasip1", "--target-dir"]);
+        command.arg(project::target().join(format!("wasi-{}", variant.name)));
+        for package in ["fourlane-kernels", "fourlane-graph", "fourlane-onnx"] {
+            command.args(["--package", package]);
+        }
+        // Unit and integration tests: doc tests are run natively.
+        command.args(["--lib", "--tests", "--no-fail-fast"]);
+        command.env("CARGO_ENCODED_RUSTFLAGS", variant.features);
+        command.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", &runner);
+        command.env("WASI_RUNNER_DIRS", readable());
+        run_command(&mut command)?;
+    }
+    Ok(())
+}
+
+/// Tests in wasm read models from the workspace, and from beside it if there are any.
+fn readable() -> String {
+    let root = project::root();
+    let parent = root.parent().map(|parent| parent.join("shared")).filter(|shared| shared.is_dir());
+    let folders = [Some(root), parent].into_iter().flatten();
+    folders.map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":")
+}
+
+fn node() -> Result {
+    build::package()?;
+    announce("types");
+    run_command(tools::node()?.args(["node_modules/typescript/bin/tsc", "--project", "tests/js"]))?;
+    let tests: Vec<_> = shell::list(&project::bindings().join("tests/js"))?
+        .into_iter()
+        .filter(|file| file.to_string_lossy().ends_with(".test.js"))
+        .collect();
+    for variant in &VARIANTS {
+        announce(&format!("tests in Node with {}", variant.name));
+        let mut node = if variant.relaxed { tools::node_relaxed()? } else { tools::node()? };
+        run_command(node.arg("--test").args(&tests).env("FOURLANE_VARIANT", variant.name))?;
+    }
+    Ok(())
+}
+
+fn browser() -> Result {
+    build::package()?;
+    let chromium = tools::chromium()?;
+    announce("tests in Chromium");
+    let server = Server::bind(0)?;
+    let url = server.url.clone();
+    std::thread::spawn(move || server.run());
+    let screenshots = project::target().join("screenshots");
+    shell::make_folder(&screenshots)?;
+    let mut node = tools::node()?;
+    node.args(["--test", "tests/js/browser.js"]);
+    run_command(node.env("CHROME_PATH", chromium).env("DEMO_URL", url).env("SCREENSHOTS", screenshots))
+}

@@ -1,0 +1,85 @@
+//! The tools that this project needs besides cargo. What can be installed without asking is (rustup targets, npm
+//! packages inside `bindings/`); for the rest, the error says which command brings it.
+
+use crate::shell::{announce, cargo, command, output, run};
+use crate::{Result, project};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The oldest Node with all that the tools use.
+const NODE: u32 = 20;
+
+/// Makes sure that this Rust can compile for `target`.
+pub fn rust_target(target: &str) -> Result {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"])).ok_or("`rustc --print sysroot` failed")?;
+    if PathBuf::from(sysroot).join("lib/rustlib").join(target).exists() {
+        return Ok(());
+    }
+    announce(&format!("rustup target add {target}"));
+    run(command("rustup").args(["target", "add", target]))
+        .map_err(|_| format!("Rust's target {target} is missing; `rustup target add {target}` brings it"))
+}
+
+/// A `node` command that starts in `bindings/`.
+pub fn node() -> Result<Command> {
+    let wanted = format!("Node {NODE} or newer is needed; nodejs.org and every package manager have it");
+    let version = output(command("node").arg("--version")).ok_or(&wanted)?;
+    let major = version.trim_start_matches('v').split('.').next().and_then(|number| number.parse::<u32>().ok());
+    if major.is_none_or(|major| major < NODE) {
+        return Err(format!("{wanted} (`node --version` says {version})"));
+    }
+    let mut node = command("node");
+    node.current_dir(project::bindings());
+    Ok(node)
+}
+
+/// As [`node`], with relaxed SIMD: Node 20 has it behind a flag, which later ones need no more.
+pub fn node_relaxed() -> Result<Command> {
+    let probe = "import('./js/probe.js').then(({ probe }) => process.exit(probe().variant === 'relaxed' ? 0 : 1))";
+    let has = output(node()?.args(["-e", probe])).is_some();
+    let mut node = node()?;
+    if !has {
+        node.arg("--experimental-wasm-relaxed-simd");
+    }
+    Ok(node)
+}
+
+/// Makes sure that the npm packages of `bindings/package.json` are there.
+pub fn npm_packages() -> Result {
+    let bindings = project::bindings();
+    let installed = std::fs::read(bindings.join("node_modules/.package-lock.json"));
+    let stamp = bindings.join("node_modules/.installed");
+    let wanted = std::fs::read(bindings.join("package-lock.json")).unwrap_or_default();
+    if installed.is_ok() && std::fs::read(&stamp).is_ok_and(|stamp| stamp == wanted) {
+        return Ok(());
+    }
+    announce("npm ci in bindings/");
+    let mut npm = command("npm");
+    npm.current_dir(&bindings).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    if output(command("npm").arg("--version")).is_none() {
+        return Err("npm is missing; it comes with Node from nodejs.org, or as the Debian package `npm`".into());
+    }
+    run(&mut npm)?;
+    crate::shell::write(&stamp, &wanted)
+}
+
+/// A Chromium or Chrome: `CHROME_PATH`, or found on the `PATH`.
+pub fn chromium() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("CHROME_PATH").map(PathBuf::from) {
+        let missing = format!("CHROME_PATH is {}, which is not there", path.display());
+        return if path.exists() { Ok(path) } else { Err(missing) };
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    std::env::split_paths(&folders)
+        .flat_map(|folder| names.map(|name| folder.join(name)))
+        .find(|path| path.exists())
+        .ok_or_else(|| "Chromium is missing; `apt-get install chromium` brings it, or set CHROME_PATH".into())
+}
+
+/// Builds the runner of wasm test programs and gives its path.
+pub fn wasi_runner() -> Result<PathBuf> {
+    announce("building wasi-runner (wasmtime; minutes the first time)");
+    run(cargo().args(["build", "--package", "wasi-runner"]))?;
+    Ok(project::target().join("debug").join(format!("wasi-runner{}", std::env::consts::EXE_SUFFIX)))
+}
