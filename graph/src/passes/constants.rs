@@ -11,8 +11,9 @@ use bytes::Bytes;
 /// A result larger than this is left to be computed: a constant that fills a table is cheaper made than kept.
 const MAX_ELEMENTS: i64 = 1 << 22;
 
-/// Replaces nodes that read only constants by their results.
-pub fn fold(model: &mut Model) -> Result<usize, Error> {
+/// Replaces nodes that read only constants by their results. `keep_quantized`: but for 8-bit weights that are dequantised,
+/// which other passes may find a better use for.
+pub fn fold(model: &mut Model, keep_quantized: bool) -> Result<usize, Error> {
     let inference = infer::symbolic(model)?;
     let mut constant = vec![false; model.value_count as usize];
     model.constants.keys().for_each(|id| constant[id.0 as usize] = true);
@@ -22,7 +23,15 @@ pub fn fold(model: &mut Model) -> Result<usize, Error> {
     };
     let mut folded: Vec<Node> = Vec::new();
     for node in &model.nodes {
-        let lasting = matches!(node.op, Op::Dims(_) | Op::AttentionHeads { .. });
+        let quantized = || {
+            let weight = node.input(0).and_then(|id| model.constants.get(&id));
+            weight.is_some_and(|t| t.dtype.size() == 1 && t.shape.len() > 1 && t.len() > infer::MAX_TRACKED)
+        };
+        let lasting = match node.op {
+            Op::Dims(_) | Op::AttentionHeads { .. } => true,
+            Op::DequantizeLinear { .. } => keep_quantized && quantized(),
+            _ => false,
+        };
         let known = node.inputs.iter().flatten().all(|id| constant[id.0 as usize]);
         if known && !lasting && node.outputs.iter().all(is_small) {
             node.outputs.iter().for_each(|id| constant[id.0 as usize] = true);

@@ -5,11 +5,9 @@ use super::rewrite::{Fresh, Matcher, rewrite};
 use crate::error::Error;
 use crate::ir::{Activation, Binary, DType, Model, Node, Op, Tensor, Unary, ValueId};
 
-/// Makes linear layers of `MatMul`, `Gemm` and dynamically quantised products.
+/// Makes linear layers of `MatMul` and `Gemm`.
 pub fn run(model: &mut Model) -> Result<usize, Error> {
-    rewrite(model, |m, node, fresh| {
-        matmul(m, node, fresh).or_else(|| gemm(m, node, fresh)).or_else(|| integer_product(m, node, fresh))
-    })
+    rewrite(model, |m, node, fresh| matmul(m, node, fresh).or_else(|| gemm(m, node, fresh)))
 }
 
 /// Some optimisers flatten `[batch, seq, k]` to rows around every product. A linear layer does not care, so the reshape
@@ -71,46 +69,8 @@ fn gemm(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     Some(())
 }
 
-/// `Cast(MatMulInteger(x, weight)) * (x_scale * weight_scale)`
-fn integer_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
-    let (a, b) = node.operands().filter(|_| node.op == Op::Binary(Binary::Mul))?;
-    let product = |value: ValueId| {
-        let cast = m.producer(value).filter(|n| n.op == Op::Cast(DType::F32))?;
-        m.producer(cast.input(0)?).filter(|n| n.op == Op::MatMulInteger)
-    };
-    let (product, scales) = product(a).map(|p| (p, b)).or_else(|| product(b).map(|p| (p, a)))?;
-    let (x, weight) = product.operands()?;
-    let tensor = m.constant(weight).filter(|t| t.shape.len() == 2)?;
-    let n = tensor.shape[1];
-    let (s, t) = m.binary(scales, Binary::Mul)?;
-    let (x_scale, weight_scale) = if m.constant(t).is_some() { (s, t) } else { (t, s) };
-    let is_single = |value: ValueId| m.shape(value).is_some_and(|s| s.iter().all(|d| d.is(1)));
-    let is_per_column = m.constant(weight_scale)?.len() == n || is_single(weight_scale);
-    let x_zero = product.input(2).unwrap_or_else(|| fresh.constant(zero_u8()));
-    if !is_single(x_scale) || !is_single(x_zero) || !is_per_column {
-        return None;
-    }
-    // The kernel reads zero points as i32.
-    let weight_zero = match product.input(3) {
-        Some(zero) => {
-            let zero = m.constant(zero)?;
-            let data: Vec<u8> = zero.integers()?.iter().flat_map(|&z| (z as i32).to_le_bytes()).collect();
-            Tensor { dtype: DType::I32, shape: vec![zero.len()], data: data.into() }
-        }
-        None => Tensor { dtype: DType::I32, shape: vec![1], data: vec![0; 4].into() },
-    };
-    let weight_zero = fresh.constant(weight_zero);
-    let op = Op::LinearInt8 { activation: Activation::None };
-    fresh.finish(op, &[x, x_scale, x_zero, weight, weight_scale, weight_zero], node.outputs[0], &node.name);
-    Some(())
-}
-
-fn zero_u8() -> Tensor {
-    Tensor { dtype: DType::U8, shape: Vec::new(), data: vec![0].into() }
-}
-
 /// A constant that adds one number to each of `n` columns, as a vector.
-fn as_bias(m: &Matcher, value: ValueId, n: usize, fresh: &mut Fresh) -> Option<ValueId> {
+pub(super) fn as_bias(m: &Matcher, value: ValueId, n: usize, fresh: &mut Fresh) -> Option<ValueId> {
     let tensor = m.constant(value)?;
     match tensor.shape.as_slice() {
         [len] if *len == n => Some(value),
@@ -247,24 +207,5 @@ mod tests {
         let model = b.output(y);
         assert_eq!(optimized(&model), ["Linear+Tanh"]);
         assert_passes_keep_meaning(&model, &[&[3, 4]]);
-    }
-
-    #[test]
-    fn dynamically_quantised_product() {
-        let mut b = Builder::default();
-        let x = b.input("x", DType::F32, &["batch", "seq", "4"]);
-        let bytes: Vec<u8> = (0..12u8).map(|i| i.wrapping_mul(53)).collect();
-        let weight = b.constant(Tensor { dtype: DType::I8, shape: vec![4, 3], data: bytes.into() });
-        let zero = b.constant(Tensor { dtype: DType::I8, shape: vec![3], data: vec![0, 3, 250].into() });
-        let (scale, bias) = (b.weight(&[3]), b.weight(&[3]));
-        let quantized = b.nodes(Op::DynamicQuantizeLinear, &[x], 3);
-        let y = b.node(Op::MatMulInteger, &[quantized[0], weight, quantized[2], zero]);
-        let y = b.node(Op::Cast(DType::F32), &[y]);
-        let scales = b.node(Op::Binary(Binary::Mul), &[quantized[1], scale]);
-        let y = b.node(Op::Binary(Binary::Mul), &[y, scales]);
-        let y = b.node(Op::Binary(Binary::Add), &[bias, y]);
-        let model = b.output(y);
-        assert_eq!(optimized(&model), ["DynamicQuantizeLinear", "LinearInt8"]);
-        assert_passes_keep_meaning(&model, &[&[2, 3, 4]]);
     }
 }

@@ -13,6 +13,7 @@ mod layer_norm;
 mod layout;
 mod linear;
 mod per_row;
+mod quantized;
 mod rewrite;
 mod shapes;
 
@@ -31,13 +32,21 @@ pub type Found = Vec<(&'static str, usize)>;
 /// The model contradicts itself, or a constant cannot be computed.
 pub fn run(model: &mut Model, literal: bool) -> Result<Found, Error> {
     let mut found = Found::new();
-    simplify(model, &mut found)?;
+    for _ in 0..MAX_ROUNDS {
+        simplify(model, &mut found, true)?;
+        let count = quantized::run(model)?;
+        note(&mut found, "quantised product or look-up", count);
+        if count == 0 {
+            break;
+        }
+    }
+    simplify(model, &mut found, false)?;
     note(&mut found, "linear layer", linear::run(model)?);
-    simplify(model, &mut found)?;
+    simplify(model, &mut found, false)?;
     note(&mut found, "GELU", gelu::run(model)?);
     note(&mut found, "layer normalisation", layer_norm::run(model)?);
     note(&mut found, "attention", attention::run(model)?);
-    simplify(model, &mut found)?;
+    simplify(model, &mut found, false)?;
     for _ in 0..MAX_ROUNDS {
         let count = linear::epilogue(model)?;
         cleanup::dead_code(model);
@@ -62,7 +71,7 @@ pub fn run_required(model: &mut Model) -> Result<Found, Error> {
 }
 
 /// Everything that needs no look at data, until nothing changes.
-fn simplify(model: &mut Model, found: &mut Found) -> Result<(), Error> {
+fn simplify(model: &mut Model, found: &mut Found, keep_quantized: bool) -> Result<(), Error> {
     for _ in 0..MAX_ROUNDS {
         let mut changes = 0;
         let mut count = |name, n| {
@@ -70,7 +79,7 @@ fn simplify(model: &mut Model, found: &mut Found) -> Result<(), Error> {
             note(found, name, n);
         };
         count("shape arithmetic", shapes::run(model)?);
-        count("constant", constants::fold(model)?);
+        count("constant", constants::fold(model, keep_quantized)?);
         count("identity", cleanup::identities(model)?);
         count("common subexpression", cleanup::common_subexpressions(model));
         count("transpose or reshape", layout::run(model)?);

@@ -1,0 +1,217 @@
+//! Products of quantised tensors become linear layers in integers, however they are spelt: integer products that are
+//! scaled afterwards (dynamic quantisation), and float products between dequantised operands (QDQ). What is looked up
+//! in a quantised table is dequantised after the look-up, so that the table stays small.
+
+use super::linear::as_bias;
+use super::rewrite::{Fresh, Matcher, rewrite};
+use crate::error::Error;
+use crate::ir::{Activation, Binary, DType, Model, Node, Op, Tensor, ValueId};
+
+/// Makes integer linear layers and moves look-ups before dequantisation.
+pub fn run(model: &mut Model) -> Result<usize, Error> {
+    rewrite(model, |m, node, fresh| {
+        scaled_product(m, node, fresh)
+            .or_else(|| dequantized_product(m, node, fresh))
+            .or_else(|| look_up(m, node, fresh))
+            .or_else(|| round_trip(m, node, fresh))
+    })
+}
+
+fn is_single(m: &Matcher, value: ValueId) -> bool {
+    m.shape(value).is_some_and(|s| s.iter().all(|d| d.is(1)))
+}
+
+/// What an integer linear layer is made of.
+struct Product {
+    x: ValueId,
+    x_scale: ValueId,
+    x_zero: Option<ValueId>,
+    weight: ValueId,
+    weight_scale: ValueId,
+    weight_zero: Option<ValueId>,
+}
+
+impl Product {
+    /// Adds the layer, if its scales are as the kernel wants them: one for x, one or one per column for the weight.
+    fn finish(self, m: &Matcher, columns: usize, bias: Option<ValueId>, node: &Node, fresh: &mut Fresh) -> Option<()> {
+        let per_column = |value: ValueId| m.constant(value).is_some_and(|t| t.len() == columns || t.len() == 1);
+        let zeros_fit = self.x_zero.is_none_or(|z| is_single(m, z)) && self.weight_zero.is_none_or(per_column);
+        if !is_single(m, self.x_scale) || !per_column(self.weight_scale) || !zeros_fit {
+            return None;
+        }
+        let zero = || Tensor { dtype: DType::U8, shape: Vec::new(), data: vec![0].into() };
+        let x_zero = self.x_zero.unwrap_or_else(|| fresh.constant(zero()));
+        // The kernel reads zero points as i32.
+        let weight_zeros = match self.weight_zero {
+            Some(zero) => m.constant(zero)?.integers()?,
+            None => vec![0],
+        };
+        let data: Vec<u8> = weight_zeros.iter().flat_map(|&z| (z as i32).to_le_bytes()).collect();
+        let weight_zero = Tensor { dtype: DType::I32, shape: vec![weight_zeros.len()], data: data.into() };
+        let weight_zero = fresh.constant(weight_zero);
+        let mut operands = vec![self.x, self.x_scale, x_zero, self.weight, self.weight_scale, weight_zero];
+        operands.extend(bias);
+        let op = Op::LinearInt8 { activation: Activation::None };
+        fresh.finish(op, &operands, *node.outputs.first()?, &node.name);
+        Some(())
+    }
+}
+
+/// `Cast(MatMulInteger(x, weight)) * (x_scale * weight_scale)`
+fn scaled_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let (a, b) = node.operands().filter(|_| node.op == Op::Binary(Binary::Mul))?;
+    let product = |value: ValueId| {
+        let cast = m.producer(value).filter(|n| n.op == Op::Cast(DType::F32))?;
+        m.producer(cast.input(0)?).filter(|n| n.op == Op::MatMulInteger)
+    };
+    let (product, scales) = product(a).map(|p| (p, b)).or_else(|| product(b).map(|p| (p, a)))?;
+    let (x, weight) = product.operands()?;
+    let columns = *m.constant(weight).filter(|t| t.shape.len() == 2)?.shape.last()?;
+    let (s, t) = m.binary(scales, Binary::Mul)?;
+    let (x_scale, weight_scale) = if m.constant(t).is_some() { (s, t) } else { (t, s) };
+    let (x_zero, weight_zero) = (product.input(2), product.input(3));
+    Product { x, x_scale, x_zero, weight, weight_scale, weight_zero }.finish(m, columns, None, node, fresh)
+}
+
+/// The `DequantizeLinear` that makes `value`, of 8-bit integers.
+fn dequantized<'m>(m: &Matcher<'m>, value: ValueId) -> Option<(&'m Node, i64)> {
+    let node = m.producer(value)?;
+    let Op::DequantizeLinear { axis } = node.op else { return None };
+    matches!(m.dtype(node.input(0)?)?, DType::U8 | DType::I8).then_some((node, axis))
+}
+
+/// `MatMul` or `Gemm` of two dequantised tensors, the second constant.
+fn dequantized_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let trans_b = match node.op {
+        Op::MatMul => false,
+        Op::Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b } => trans_b,
+        _ => return None,
+    };
+    let (a, b) = node.operands()?;
+    let (x, _) = dequantized(m, a)?;
+    let (weight, axis) = dequantized(m, b)?;
+    let tensor = m.constant(weight.input(0)?).filter(|t| t.shape.len() == 2)?;
+    let column_axis = if trans_b { 0 } else { 1 };
+    let columns = tensor.shape[column_axis];
+    if !is_single(m, weight.input(1)?) && axis != column_axis as i64 && axis != column_axis as i64 - 2 {
+        return None;
+    }
+    let bias = match node.input(2) {
+        Some(bias) => Some(as_bias(m, bias, columns, fresh)?),
+        None => None,
+    };
+    let integers = match trans_b {
+        true => fresh.node(Op::Transpose { perm: vec![1, 0] }, &[weight.input(0)?], &node.name),
+        false => weight.input(0)?,
+    };
+    let product = Product {
+        x: x.input(0)?,
+        x_scale: x.input(1)?,
+        x_zero: x.input(2),
+        weight: integers,
+        weight_scale: weight.input(1)?,
+        weight_zero: weight.input(2),
+    };
+    product.finish(m, columns, bias, node, fresh)
+}
+
+/// `Gather(DequantizeLinear(table), indices)`
+fn look_up(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let (table, indices) = node.operands().filter(|_| matches!(node.op, Op::Gather { .. }))?;
+    let (dequantize, _) = dequantized(m, table)?;
+    if !is_single(m, dequantize.input(1)?) {
+        return None;
+    }
+    let rows = fresh.node(node.op.clone(), &[dequantize.input(0)?, indices], &node.name);
+    let mut dequantize = Node { outputs: node.outputs.clone(), ..dequantize.clone() };
+    *dequantize.inputs.first_mut()? = Some(rows);
+    fresh.push(dequantize);
+    Some(())
+}
+
+/// `QuantizeLinear(DequantizeLinear(x))` with the same scale and zero point is x.
+fn round_trip(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let Op::QuantizeLinear { .. } = node.op else { return None };
+    let (dequantize, _) = dequantized(m, node.input(0)?)?;
+    let x = dequantize.input(0)?;
+    let same = dequantize.inputs.get(1..)? == node.inputs.get(1..)? && is_single(m, node.input(1)?);
+    let dtype = m.dtype(x).filter(|d| same && Some(*d) == m.dtype(node.outputs[0]))?;
+    // A cast to its own type, which goes as such.
+    fresh.finish(Op::Cast(dtype), &[x], *node.outputs.first()?, &node.name);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+
+    fn bytes(b: &mut Builder, dtype: DType, shape: &[usize]) -> ValueId {
+        let data: Vec<u8> = (0..shape.iter().product::<usize>()).map(|i| (i as u8).wrapping_mul(53)).collect();
+        b.constant(Tensor { dtype, shape: shape.to_vec(), data: data.into() })
+    }
+
+    #[test]
+    fn dynamically_quantised_product() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["batch", "seq", "4"]);
+        let bytes: Vec<u8> = (0..12u8).map(|i| i.wrapping_mul(53)).collect();
+        let weight = b.constant(Tensor { dtype: DType::I8, shape: vec![4, 3], data: bytes.into() });
+        let zero = b.constant(Tensor { dtype: DType::I8, shape: vec![3], data: vec![0, 3, 250].into() });
+        let (scale, bias) = (b.weight(&[3]), b.weight(&[3]));
+        let quantized = b.nodes(Op::DynamicQuantizeLinear, &[x], 3);
+        let y = b.node(Op::MatMulInteger, &[quantized[0], weight, quantized[2], zero]);
+        let y = b.node(Op::Cast(DType::F32), &[y]);
+        let scales = b.node(Op::Binary(Binary::Mul), &[quantized[1], scale]);
+        let y = b.node(Op::Binary(Binary::Mul), &[y, scales]);
+        let y = b.node(Op::Binary(Binary::Add), &[bias, y]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["DynamicQuantizeLinear", "LinearInt8"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3, 4]]);
+    }
+
+    /// Weights large enough that they are not taken for shapes.
+    fn qdq(gemm: bool) -> Model {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["rows", "16"]);
+        let (scale, zero) = (b.scalar(0.02), bytes(&mut b, DType::I8, &[]));
+        let x = b.node(Op::QuantizeLinear { axis: 1 }, &[x, scale, zero]);
+        let x = b.node(Op::DequantizeLinear { axis: 1 }, &[x, scale, zero]);
+        let weight = bytes(&mut b, DType::I8, if gemm { &[6, 16] } else { &[16, 6] });
+        let (scales, bias) = (b.floats(&[6], &[0.01, 0.02, 0.03, 0.04, 0.05, 0.06]), b.weight(&[6]));
+        let zeros = b.constant(Tensor { dtype: DType::I8, shape: vec![6], data: vec![0; 6].into() });
+        let y = b.node(Op::DequantizeLinear { axis: if gemm { 0 } else { -1 } }, &[weight, scales, zeros]);
+        let y = match gemm {
+            true => b.node(Op::Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }, &[x, y, bias]),
+            false => {
+                let y = b.node(Op::MatMul, &[x, y]);
+                b.node(Op::Binary(Binary::Add), &[y, bias])
+            }
+        };
+        b.output(y)
+    }
+
+    #[test]
+    fn products_of_dequantised_tensors() {
+        for gemm in [false, true] {
+            let model = qdq(gemm);
+            assert_eq!(optimized(&model), ["QuantizeLinear", "LinearInt8"]);
+            assert_passes_keep_meaning(&model, &[&[5, 16]]);
+        }
+    }
+
+    #[test]
+    fn tables_stay_small() {
+        let mut b = Builder::default();
+        let ids = b.input("ids", DType::I64, &["batch", "seq"]);
+        let table = bytes(&mut b, DType::U8, &[20, 8]);
+        let (scale, zero) = (b.scalar(0.02), bytes(&mut b, DType::U8, &[]));
+        let table = b.node(Op::DequantizeLinear { axis: 1 }, &[table, scale, zero]);
+        let y = b.node(Op::Gather { axis: 0 }, &[table, ids]);
+        let y = b.node(Op::QuantizeLinear { axis: 1 }, &[y, scale, zero]);
+        let y = b.node(Op::DequantizeLinear { axis: 1 }, &[y, scale, zero]);
+        let model = b.output(y);
+        assert_eq!(optimized(&model), ["Gather", "DequantizeLinear"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3]]);
+    }
+}
