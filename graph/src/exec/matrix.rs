@@ -4,7 +4,7 @@ use super::elementwise::broadcast_strides;
 use super::{operand, optional};
 use crate::exec::Memory;
 use crate::ir::{Activation, DType, Op};
-use crate::plan::{Sizes, Step, View};
+use crate::plan::{MAX_RANK, Sizes, Step, View};
 use fourlane_kernels::attention::{self, Mask, Rows};
 use fourlane_kernels::gemm::{self, Epilogue};
 
@@ -36,35 +36,70 @@ fn scratch<'m>(step: &Step, memory: &'m Memory) -> &'m mut [f32] {
     memory.write(&step.scratch)
 }
 
+/// How two stacks of matrices are multiplied: `m, n, k`, and which pairs.
+pub(super) struct Stack {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    batch: Sizes,
+    a_strides: [usize; MAX_RANK],
+    b_strides: [usize; MAX_RANK],
+}
+
+impl Stack {
+    pub fn new(a: &Sizes, b: &Sizes, out: &Sizes) -> Stack {
+        let (k, n) = matrix_of(b);
+        let m = if a.len() > 1 { a[a.len() - 2] } else { 1 };
+        let lead = |shape: &Sizes| Sizes::new(&shape[..shape.len().saturating_sub(2)]).unwrap_or_default();
+        // Where an operand is a vector, the output lacks its axis.
+        let missing = usize::from(a.len() < 2) + usize::from(b.len() < 2);
+        let batch = Sizes::new(&out[..(out.len() + missing).saturating_sub(2)]).unwrap_or_default();
+        let (a_lead, b_lead) = (lead(a), lead(b));
+        if b_lead.count() == 1 {
+            // One second operand for all: the rows of the stack are one tall matrix.
+            let rows = Sizes::default();
+            return Stack {
+                m: batch.count() * m,
+                n,
+                k,
+                batch: rows,
+                a_strides: [0; MAX_RANK],
+                b_strides: [0; MAX_RANK],
+            };
+        }
+        let (a_strides, b_strides) = (broadcast_strides(&a_lead, &batch), broadcast_strides(&b_lead, &batch));
+        Stack { m, n, k, batch, a_strides, b_strides }
+    }
+
+    /// How many products there are.
+    pub fn count(&self) -> usize {
+        self.batch.count()
+    }
+
+    /// Which matrices of the two stacks product `i` is of.
+    pub fn pair(&self, i: usize) -> (usize, usize) {
+        let (mut rest, mut at_a, mut at_b) = (i, 0, 0);
+        for axis in (0..self.batch.len()).rev() {
+            let index = rest % self.batch[axis];
+            rest /= self.batch[axis];
+            at_a += index * self.a_strides[axis];
+            at_b += index * self.b_strides[axis];
+        }
+        (at_a, at_b)
+    }
+}
+
 pub(super) fn matmul(step: &Step, memory: &Memory) {
     let (a, b, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
-    let (k, n) = matrix_of(&b.shape);
-    let m = if a.shape.len() > 1 { a.shape[a.shape.len() - 2] } else { 1 };
-    let lead = |shape: &Sizes| Sizes::new(&shape[..shape.len().saturating_sub(2)]).unwrap_or_default();
-    let (a_lead, b_lead) = (lead(&a.shape), lead(&b.shape));
-    // The batch axes of the output, whatever ones (m, n) are missing because an operand is a vector.
-    let missing = usize::from(a.shape.len() < 2) + usize::from(b.shape.len() < 2);
-    let batch = Sizes::new(&out.shape[..(out.shape.len() + missing).saturating_sub(2)]).unwrap_or_default();
+    let stack = Stack::new(&a.shape, &b.shape, &out.shape);
+    let Stack { m, n, k, .. } = stack;
     let (x, y, result): (&[f32], &[f32], &mut [f32]) = (memory.read(a), memory.read(b), memory.write(out));
     let packed = scratch(step, memory);
-    let epilogue = Epilogue::default();
-    if b_lead.count() == 1 {
-        gemm::pack_b(k, n, y, n, 1, packed);
-        let rows = batch.count() * m;
-        gemm::gemm(rows, n, k, x, k, packed, result, n, &epilogue);
-        return;
-    }
-    let (a_strides, b_strides) = (broadcast_strides(&a_lead, &batch), broadcast_strides(&b_lead, &batch));
-    for i in 0..batch.count() {
-        let (mut rest, mut at_a, mut at_b) = (i, 0, 0);
-        for axis in (0..batch.len()).rev() {
-            let index = rest % batch[axis];
-            rest /= batch[axis];
-            at_a += index * a_strides[axis];
-            at_b += index * b_strides[axis];
-        }
+    for i in 0..stack.count() {
+        let (at_a, at_b) = stack.pair(i);
         gemm::pack_b(k, n, &y[at_b * k * n..][..k * n], n, 1, packed);
-        gemm::gemm(m, n, k, &x[at_a * m * k..][..m * k], k, packed, &mut result[i * m * n..][..m * n], n, &epilogue);
+        let (x, result) = (&x[at_a * m * k..][..m * k], &mut result[i * m * n..][..m * n]);
+        gemm::gemm(m, n, k, x, k, packed, result, n, &Epilogue::default());
     }
 }
 

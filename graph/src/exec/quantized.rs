@@ -1,5 +1,6 @@
 //! Integer matrix products and the steps between floats and integers.
 
+use super::matrix::Stack;
 use super::{operand, optional};
 use crate::exec::Memory;
 use crate::infer::normalize_axis;
@@ -36,11 +37,11 @@ pub(super) fn check(op: &Op, step: &Step) -> Option<String> {
         Op::MatMulInteger => {
             let (a, b) = (operand(step, 0).shape, operand(step, 1).shape);
             let rows = a.len().checked_sub(2).map_or(1, |i| a[i]);
-            let zero_rows = step.inputs.get(2).copied().flatten().map_or(1, |z| z.shape.count());
-            match (b.len(), zero_rows) {
-                (2, 1) => None,
-                (2, n) if a.len() == 2 && n == rows => None,
-                _ => Some("an integer product of stacked matrices".into()),
+            let zeros = |i: usize| step.inputs.get(i).copied().flatten().map_or(1, |z| z.shape.count());
+            let fits = zeros(2) == 1 || (a.len() == 2 && zeros(2) == rows);
+            match b.len() >= 2 && fits && (zeros(3) == 1 || zeros(3) == b[b.len() - 1]) {
+                true => None,
+                false => Some("an integer product with zero points of other axes than rows and columns".into()),
             }
         }
         Op::LinearInt8 { .. } => (!is_int8(dtype(0))).then(|| format!("an integer product of {}", shown(dtype(0)))),
@@ -77,18 +78,23 @@ fn zero_points(view: Option<&View>, memory: &Memory, out: &mut [i32]) {
 
 pub(super) fn matmul(step: &Step, memory: &Memory) {
     let (a, b, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
-    let (k, n) = (b.shape[0], b.shape[1]);
-    let m = a.shape.count().checked_div(k).unwrap_or(0);
+    let stack = Stack::new(&a.shape, &b.shape, &out.shape);
+    let Stack { m, n, k, .. } = stack;
     let zero = |i: usize| step.inputs.get(i).and_then(Option::as_ref);
-    let packed = gemm_int8::packed_len(k, n).next_multiple_of(16);
-    let (panels, zeros) = memory.write::<u8>(&step.scratch).split_at_mut(packed);
+    let packed = gemm_int8::packed_len(k, n);
+    let (panels, zeros) = memory.write::<u8>(&step.scratch).split_at_mut(packed.next_multiple_of(16));
     let zeros: &mut [i32] = bytemuck::cast_slice_mut(zeros);
     let (a_zero, b_zero) = zeros.split_at_mut(zero(2).map_or(1, |z| z.shape.count().max(1)));
     zero_points(zero(2), memory, a_zero);
     zero_points(zero(3), memory, b_zero);
-    let panels = &mut panels[..gemm_int8::packed_len(k, n)];
-    gemm_int8::pack_b(k, n, integers(b, memory), n, 1, panels);
-    gemm_int8::gemm_i32(m, n, k, integers(a, memory), k, a_zero, panels, b_zero, memory.write(out), n);
+    let panels = &mut panels[..packed];
+    let (x, y, result): (&[u8], &[u8], &mut [i32]) = (memory.read(a), memory.read(b), memory.write(out));
+    for i in 0..stack.count() {
+        let (at_a, at_b) = stack.pair(i);
+        gemm_int8::pack_b(k, n, int8(b.dtype, &y[at_b * k * n..][..k * n]), n, 1, panels);
+        let (x, result) = (int8(a.dtype, &x[at_a * m * k..][..m * k]), &mut result[i * m * n..][..m * n]);
+        gemm_int8::gemm_i32(m, n, k, x, k, a_zero, panels, b_zero, result, n);
+    }
 }
 
 pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {

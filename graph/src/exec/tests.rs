@@ -91,6 +91,19 @@ fn stacked_products_broadcast() {
 }
 
 #[test]
+fn stacked_integer_products() {
+    let mut b = Builder::default();
+    let x = b.input("x", DType::U8, &["2", "1", "2"]);
+    let weight = b.constant(Tensor { dtype: DType::I8, shape: vec![2, 2, 1], data: vec![1, 10, 255, 2].into() });
+    let zero = b.constant(Tensor { dtype: DType::U8, shape: vec![], data: vec![1].into() });
+    let y = b.node(Op::MatMulInteger, &[x, weight, zero]);
+    let mut session = Session::new(b.output(y)).unwrap();
+    let view = TensorView { shape: &[2, 1, 2], data: Data::U8(&[1, 2, 3, 0]) };
+    let outputs = session.run(&[("x", view)]).unwrap();
+    assert_eq!(outputs.get("output").unwrap().data, Data::I32(&[10, -4]));
+}
+
+#[test]
 fn softmax_of_old_opsets_covers_all_trailing_axes() {
     let (_, y) = eval(Op::Softmax { axis: 1, coerced: true }, &[1, 2, 2], &[0.0; 4], |_| vec![]);
     assert_eq!(y, [0.25; 4]);
