@@ -225,8 +225,10 @@ impl Binary {
     }
 }
 
-/// How a [`Op::Linear`] or [`Op::Gemm`] ends.
+/// How a linear layer ends.
 pub use fourlane_kernels::Activation;
+/// What the codes of a [`Op::LinearBlocks`] mean.
+pub use fourlane_kernels::gemm_blocks::Code;
 
 /// An operator with its attributes. Inputs are listed as `(a, b, [optional])`; semantics are those of the newest ONNX
 /// opset unless said otherwise.
@@ -327,6 +329,11 @@ pub enum Op {
     /// column of b.
     MatMulInteger,
 
+    /// `(x, codes, scales, [zero_points], [bias], [residual])`: as `Linear`, with a constant weight `[n, k]` that stays in
+    /// blocks of codes. Scales are f32; zero points are codes (u8) or f32, and where absent the middle of the range.
+    #[allow(missing_docs)]
+    LinearBlocks { activation: Activation, code: Code, block: usize, k: usize, n: usize },
+
     // What only passes make:
     /// `()`: a vector of integers that depend on nothing but the shape of the inputs.
     Dims(Vec<Dim>),
@@ -351,7 +358,9 @@ impl Op {
             Op::Unary(op) => format!("{op:?}"),
             Op::Binary(op) => format!("{op:?}"),
             Op::Reduce { op, .. } => format!("Reduce{op:?}"),
-            Op::Linear { activation, .. } | Op::LinearInt8 { activation } if *activation != Activation::None => {
+            Op::Linear { activation, .. } | Op::LinearInt8 { activation } | Op::LinearBlocks { activation, .. }
+                if *activation != Activation::None =>
+            {
                 let text = format!("{self:?}");
                 return format!("{}+{activation:?}", text.split(' ').next().unwrap_or(""));
             }

@@ -13,6 +13,10 @@
 //! additions whatever the shape: **a row of C has the same bits whatever the other rows are and however many**, which
 //! batched inference inherits.
 //!
+//! B may also be stored in a smaller type ([`gemm_f16`](crate::gemm_f16), [`gemm_blocks`](crate::gemm_blocks)). Then
+//! `Panels` expands the panels that are next into a scratch space, where the same microkernel finds them: the result
+//! has the bits that the expanded matrix would give. A panel is expanded once for every block of rows.
+//!
 //! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, so one
 //! row takes four panels at a time and two rows take two.
 
@@ -29,12 +33,19 @@ pub const MR: usize = 4;
 
 /// Vectors in a row of the register tile.
 const VECTORS: usize = NR / LANES;
+/// Panels that one tile may span.
+const MAX_PANELS: usize = 4;
 /// Floats of A in a block of rows, 256 KiB.
 const BLOCK: usize = 1 << 16;
 
-/// Floats that B, `[k, n]`, takes when packed.
+/// Elements that B, `[k, n]`, takes when packed.
 pub const fn packed_len(k: usize, n: usize) -> usize {
     k.saturating_mul(n.div_ceil(NR).saturating_mul(NR))
+}
+
+/// Floats of scratch space that a GEMM with a compressed B, `[k, n]`, needs, whatever `n` is.
+pub const fn scratch_len(k: usize) -> usize {
+    packed_len(k, MAX_PANELS * NR)
 }
 
 /// Packs B, `[k, n]`, for [`gemm`].
@@ -44,6 +55,18 @@ pub const fn packed_len(k: usize, n: usize) -> usize {
 /// # Panics
 /// If `packed` does not have [`packed_len`] floats or `b` is too short.
 pub fn pack_b(k: usize, n: usize, b: &[f32], row_stride: usize, col_stride: usize, packed: &mut [f32]) {
+    pack_panels(k, n, b, row_stride, col_stride, packed);
+}
+
+/// [`pack_b`] of any type that B may be stored in.
+pub(crate) fn pack_panels<T: Copy + Default>(
+    k: usize,
+    n: usize,
+    b: &[T],
+    row_stride: usize,
+    col_stride: usize,
+    packed: &mut [T],
+) {
     assert!(packed.len() == packed_len(k, n), "pack_b: packed has the wrong length");
     if packed.is_empty() {
         return;
@@ -56,7 +79,7 @@ pub fn pack_b(k: usize, n: usize, b: &[f32], row_stride: usize, col_stride: usiz
             if col_stride == 1 && width == NR {
                 row.copy_from_slice(&b[start..start + NR]);
             } else {
-                *row = from_fn(|c| if c < width { b[start + c * col_stride] } else { 0.0 });
+                *row = from_fn(|c| if c < width { b[start + c * col_stride] } else { T::default() });
             }
         }
     }
@@ -81,17 +104,70 @@ pub fn gemm(
     c_stride: usize,
     epilogue: &Epilogue,
 ) {
+    assert!(packed_b.len() == packed_len(k, n), "gemm: packed_b has the wrong length");
+    gemm_panels(m, n, k, a, a_stride, Panels::Packed(packed_b), c, c_stride, epilogue);
+}
+
+/// [`gemm`] with panels of B from anywhere.
+pub(crate) fn gemm_panels(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[f32],
+    a_stride: usize,
+    mut b: Panels,
+    c: &mut [f32],
+    c_stride: usize,
+    epilogue: &Epilogue,
+) {
     assert!(a.len() >= span(m, k, a_stride), "gemm: a is too short");
     assert!(c.len() >= span(m, n, c_stride), "gemm: c is too short");
     assert!(m <= 1 || c_stride >= n, "gemm: rows of c overlap");
-    assert!(packed_b.len() == packed_len(k, n), "gemm: packed_b has the wrong length");
     epilogue.check(m, n);
     // Without columns A takes no memory, and its stride may be anything.
     let a_stride = if k == 0 { 0 } else { a_stride };
-    let gemm = Gemm { n, k, a, a_stride, packed_b, c_stride, epilogue };
-    let block = (BLOCK / k.max(1)).max(MR) / MR * MR;
+    let gemm = Gemm { n, k, a, a_stride, c_stride, epilogue };
+    let block = (b.block_len() / k.max(1)).max(MR) / MR * MR;
     for i in (0..m).step_by(block) {
-        gemm.block(i, block.min(m - i), c);
+        gemm.block(i, block.min(m - i), &mut b, c);
+    }
+}
+
+/// Where a GEMM takes its panels of B from.
+pub(crate) enum Panels<'a> {
+    /// All of them, as [`pack_b`] leaves them.
+    Packed(&'a [f32]),
+    /// Nowhere yet: they are made when their turn comes.
+    Expanded {
+        /// Fills one panel, `[k, NR]`, given its first column. Beyond the last column of B anything will do.
+        expand: &'a dyn Fn(usize, &mut [f32]),
+        /// At least [`scratch_len`] floats.
+        scratch: &'a mut [f32],
+    },
+}
+
+impl Panels<'_> {
+    /// Floats of A in a block of rows.
+    fn block_len(&self) -> usize {
+        match self {
+            Panels::Packed(_) => BLOCK,
+            // Half as many blocks mean half as many expansions, at the price of reading A from farther away.
+            Panels::Expanded { .. } => 2 * BLOCK,
+        }
+    }
+
+    /// `count` panels of `k` rows from column `j` on.
+    fn take(&mut self, k: usize, j: usize, count: usize) -> &[f32] {
+        let len = k * NR;
+        match self {
+            Panels::Packed(panels) => &panels[k * j..][..count * len],
+            Panels::Expanded { expand, scratch } => {
+                for p in 0..count {
+                    expand(j + p * NR, &mut scratch[p * len..][..len]);
+                }
+                &scratch[..count * len]
+            }
+        }
     }
 }
 
@@ -101,24 +177,24 @@ struct Gemm<'a> {
     k: usize,
     a: &'a [f32],
     a_stride: usize,
-    packed_b: &'a [f32],
     c_stride: usize,
     epilogue: &'a Epilogue<'a>,
 }
 
 impl Gemm<'_> {
     /// Computes `rows` rows of C from row `i` on.
-    fn block(&self, i: usize, rows: usize, c: &mut [f32]) {
+    fn block(&self, i: usize, rows: usize, b: &mut Panels, c: &mut [f32]) {
         let mut j = 0;
         while j < self.n {
             let full_panels = (self.n - j) / NR;
             let panels = match rows {
-                1 if full_panels >= 4 => 4,
+                1 if full_panels >= MAX_PANELS => MAX_PANELS,
                 2 if full_panels >= 2 => 2,
                 _ => 1,
             };
+            let b = b.take(self.k, j, panels);
             for r in (0..rows).step_by(MR) {
-                self.tile(i + r, MR.min(rows - r), j, panels, c);
+                self.tile(i + r, MR.min(rows - r), j, panels, b, c);
             }
             let width = (panels * NR).min(self.n - j);
             if rows >= MR {
@@ -138,27 +214,27 @@ impl Gemm<'_> {
         }
     }
 
-    /// Computes `rows` rows from row `i` and `panels` panels from column `j` of C.
-    fn tile(&self, i: usize, rows: usize, j: usize, panels: usize, c: &mut [f32]) {
+    /// Computes `rows` rows from row `i` and the columns of `panels` panels, which are `b`, from column `j` of C.
+    fn tile(&self, i: usize, rows: usize, j: usize, panels: usize, b: &[f32], c: &mut [f32]) {
         let width = (panels * NR).min(self.n - j);
         let a = self.a.as_ptr().wrapping_add(i * self.a_stride);
-        let b = self.packed_b.as_ptr().wrapping_add(j * self.k);
         let c = &mut c[i * self.c_stride + j..];
         // The last panel may be wider than what is left of C; only then the tile goes through a buffer.
         let mut buffer = [0.0; MR * NR];
         let whole = width == panels * NR;
         let (target, stride) = if whole { (c.as_mut_ptr(), self.c_stride) } else { (buffer.as_mut_ptr(), NR) };
         let microkernel = match (rows, panels) {
-            (1, 4) => microkernel::<1, 4>,
+            (1, MAX_PANELS) => microkernel::<1, MAX_PANELS>,
             (2, 2) => microkernel::<2, 2>,
             (1, _) => microkernel::<1, 1>,
             (2, _) => microkernel::<2, 1>,
             (3, _) => microkernel::<3, 1>,
             _ => microkernel::<MR, 1>,
         };
-        // SAFETY: `gemm` has checked that A and C hold m rows and B all its panels. The tile's rows and panels are a
-        // part of these; and either C has `width` columns from `j` on, or the buffer has.
-        unsafe { microkernel(self.k, a, self.a_stride, b, self.k * NR, target, stride) };
+        // SAFETY: `gemm_panels` has checked that A and C hold m rows, and the tile's rows are some of these;
+        // `Panels::take` gives as many panels as it is asked for; and either C has `width` columns from `j` on, or the
+        // buffer has.
+        unsafe { microkernel(self.k, a, self.a_stride, b.as_ptr(), self.k * NR, target, stride) };
         if !whole {
             for r in 0..rows {
                 c[r * self.c_stride..][..width].copy_from_slice(&buffer[r * NR..][..width]);

@@ -20,6 +20,8 @@ mod element;
 mod epilogue;
 pub mod gather;
 pub mod gemm;
+pub mod gemm_blocks;
+pub mod gemm_f16;
 pub mod gemm_int8;
 pub mod layer_norm;
 mod math;

@@ -8,6 +8,7 @@ use crate::Activation;
 use crate::attention::{Mask, Rows, Shape};
 use crate::binary::BinaryOp;
 use crate::gemm::Epilogue;
+use crate::gemm_blocks::{Blocks, Code, Zero};
 use crate::gemm_int8::Int8;
 use crate::reduce::ReduceOp;
 use crate::unary::UnaryOp;
@@ -91,6 +92,78 @@ pub fn gemm(
         finish(epilogue, i, j, sum)
     })
 }
+
+/// The number that an IEEE half with these bits is.
+pub fn f16_to_f32(bits: u16) -> f32 {
+    let fraction = f64::from(bits & 0x3ff);
+    let magnitude = match bits >> 10 & 31 {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        exponent => (1024.0 + fraction) * 2f64.powi(i32::from(exponent) - 25),
+    };
+    (if bits >> 15 == 1 { -magnitude } else { magnitude }) as f32
+}
+
+/// The matrix `[n, k]`.
+pub fn dequantize_blocks(b: &Blocks, n: usize, k: usize) -> Vec<f32> {
+    let blocks = k.div_ceil(b.block);
+    cells(n, k, |j, l| {
+        let block = j * blocks + l / b.block;
+        let flat = j * k + l;
+        let table = |levels: [f64; 16]| {
+            let byte = b.codes[flat / 2];
+            let code = if flat.is_multiple_of(2) { byte / 16 } else { byte % 16 };
+            levels[usize::from(code)] as f32 * b.scales[flat / b.block]
+        };
+        let integer = |bits: usize| {
+            let zero = match b.zero_points {
+                Zero::Implied => (1 << bits) as f32 / 2.0,
+                Zero::Codes(zeros) => {
+                    let row = &zeros[j * (blocks * bits).div_ceil(8)..];
+                    number(row, bits, l / b.block)
+                }
+                Zero::Floats(zeros) => zeros[block],
+            };
+            (number(b.codes, bits, block * b.block + l % b.block) - zero) * b.scales[block]
+        };
+        match b.code {
+            Code::Nf4 => table(NF4),
+            Code::Fp4 => table(FP4.map(|level| level / 12.0)),
+            Code::Uint2 => integer(2),
+            Code::Uint4 => integer(4),
+            Code::Uint8 => integer(8),
+        }
+    })
+}
+
+/// Number `i` in a string of bits, low bits first.
+fn number(bytes: &[u8], bits: usize, i: usize) -> f32 {
+    let bit = |at: usize| u32::from(bytes[at / 8] >> (at % 8) & 1);
+    (0..bits).map(|t| bit(i * bits + t) << t).sum::<u32>() as f32
+}
+
+const NF4: [f64; 16] = [
+    -1.0,
+    -0.6961928009986877,
+    -0.5250730514526367,
+    -0.39491748809814453,
+    -0.28444138169288635,
+    -0.18477343022823334,
+    -0.09105003625154495,
+    0.0,
+    0.07958029955625534,
+    0.16093020141124725,
+    0.24611230194568634,
+    0.33791524171829224,
+    0.44070982933044434,
+    0.5626170039176941,
+    0.7229568362236023,
+    1.0,
+];
+
+/// Twelve times the level: a sign, two bits of exponent and one of fraction, in the order of `bitsandbytes`.
+const FP4: [f64; 16] = [0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0, -0.0, -0.0625, -8.0, -12.0, -4.0, -6.0, -2.0, -3.0];
 
 fn finish(epilogue: &Epilogue, i: usize, j: usize, x: f64) -> f32 {
     let x = epilogue.alpha as f64 * x + epilogue.bias.map_or(0.0, |bias| bias[j] as f64);

@@ -67,6 +67,9 @@ pub(crate) trait FloatVector:
     /// The values of bit patterns.
     fn from_bits(bits: Self::Int) -> Self;
 
+    /// The nearest number to each integer.
+    fn from_int(x: Self::Int) -> Self;
+
     /// Lane `i` is `lanes[i]`.
     fn from_array(lanes: [f32; LANES]) -> Self;
 
@@ -94,6 +97,21 @@ pub(crate) trait IntVector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul
     /// # Safety
     /// `from` must be valid for reading four `i32`.
     unsafe fn load(from: *const i32) -> Self;
+
+    /// Four consecutive `i16`, sign-extended.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading four `i16`.
+    unsafe fn load_extend(from: *const i16) -> Self;
+
+    /// Lane `i` is `lanes[i]`.
+    fn from_array(lanes: [i32; LANES]) -> Self;
+
+    /// Lane `i` becomes element `i`.
+    fn to_array(self) -> [i32; LANES];
+
+    /// The bits that both have.
+    fn and(self, other: Self) -> Self;
 
     /// Writes four consecutive values.
     ///

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::ir::{DType, Node, Op, Reduce, Unary};
 use crate::plan::{Sizes, Step};
 use fourlane_kernels::reduce::{self, ReduceOp};
-use fourlane_kernels::{layer_norm, softmax};
+use fourlane_kernels::{gemm_blocks, layer_norm, softmax};
 pub(crate) use memory::Memory;
 
 /// Working memory of a node on operands of these types and shapes.
@@ -24,6 +24,7 @@ pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> R
     Ok(match &node.op {
         Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } => matrix::scratch_floats(&node.op, &input) * 4,
         Op::MatMulInteger => quantized::scratch_bytes(&input),
+        Op::LinearBlocks { k, .. } => gemm_blocks::scratch_len(*k).saturating_mul(4),
         // Zero points widened to i32.
         Op::LinearInt8 { .. } => input(2).map_or(0, |(_, s)| s.count() * 4),
         // Row gathering reads i64.
@@ -42,6 +43,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } | Op::CumSum { .. } => 2,
         Op::Attention { .. } | Op::Linear { .. } => 2,
         Op::LinearInt8 { .. } => 5,
+        Op::LinearBlocks { .. } => 3,
         Op::Range => 3,
         Op::ConstantOfShape { .. } | Op::Dims(_) | Op::Shape { .. } => 0,
         _ => 1,
@@ -89,6 +91,9 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
         Op::AttentionHeads { .. } | Op::Dims(_) | Op::Shape { .. } => {
             refuse("an operator that should have been replaced".into())
         }
+        Op::LinearBlocks { code, block, k, n, .. } => {
+            quantized::check_blocks(*code, *block, [*k, *n], step).map_or(Ok(()), refuse)
+        }
         Op::MatMulInteger | Op::LinearInt8 { .. } | Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => {
             quantized::check(&node.op, step).map_or(Ok(()), refuse)
         }
@@ -121,6 +126,9 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
         Op::MatMul => matrix::matmul(step, memory),
         Op::Gemm { alpha, beta, trans_b, .. } => matrix::gemm(*alpha, *beta, *trans_b, step, memory),
         Op::Attention { heads, scale } => matrix::attention(*heads, *scale, step, memory),
+        Op::LinearBlocks { activation, code, block, k, n } => {
+            quantized::linear_blocks(*activation, *code, *block, [*k, *n], step, memory);
+        }
         Op::Linear { activation, alpha, .. } => matrix::linear(*activation, *alpha, step, memory),
         Op::LinearInt8 { activation } => quantized::linear(*activation, step, memory),
         Op::MatMulInteger => quantized::matmul(step, memory),

@@ -8,6 +8,7 @@ use crate::ir::{Activation, DType, Op};
 use crate::plan::{Sizes, Step, View};
 use crate::weights::int8;
 use fourlane_kernels::gemm::Epilogue;
+use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Zero};
 use fourlane_kernels::gemm_int8::{self, Int8};
 use fourlane_kernels::quantize as kernel;
 
@@ -123,6 +124,51 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
         memory.write(out),
         n,
     );
+}
+
+/// Whether the operands of a `LinearBlocks` are as long as its kernel reads them.
+pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], step: &Step) -> Option<String> {
+    let length = |i: usize| step.inputs.get(i).copied().flatten().map(|v| (v.dtype, v.shape.count()));
+    if !Code::supports_block(block) {
+        return Some(format!("blocks of {block} elements, which is not a power of two from 16 on"));
+    }
+    let (codes, scales) = (code.codes_len(n, k, block), code.scales_len(n, k, block));
+    if length(0).map(|(t, _)| t) != Some(DType::F32) {
+        return Some("a linear layer of integers with a weight in blocks".into());
+    }
+    if length(1) != Some((DType::U8, codes)) || length(2) != Some((DType::F32, scales)) {
+        return Some(format!("{codes} bytes of codes and {scales} scales are wanted for a weight of {n} by {k}"));
+    }
+    match length(3) {
+        None => None,
+        Some(_) if matches!(code, Code::Nf4 | Code::Fp4) => Some("zero points for codes that have none".into()),
+        Some((DType::U8, bytes)) if bytes == code.zero_points_len(n, k, block) => None,
+        Some((DType::F32, count)) if count == scales => None,
+        Some((_, count)) => Some(format!("{count} zero points for a weight of {n} by {k} in blocks of {block}")),
+    }
+}
+
+pub(super) fn linear_blocks(
+    activation: Activation,
+    code: Code,
+    block: usize,
+    [k, n]: [usize; 2],
+    step: &Step,
+    memory: &Memory,
+) {
+    let (x, out) = (operand(step, 0), &step.outputs[0]);
+    let m = out.shape.count().checked_div(n).unwrap_or(0);
+    let zero_points = match step.inputs.get(3).and_then(Option::as_ref) {
+        None => Zero::Implied,
+        Some(view) if view.dtype == DType::U8 => Zero::Codes(memory.read(view)),
+        Some(view) => Zero::Floats(memory.read(view)),
+    };
+    let (codes, scales) = (memory.read(operand(step, 1)), memory.read(operand(step, 2)));
+    let weight = Blocks { code, block, codes, scales, zero_points };
+    let (bias, residual) = (optional(step, memory, 4), optional(step, memory, 5));
+    let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
+    let scratch = memory.write(&step.scratch);
+    gemm_blocks::gemm(m, n, k, memory.read(x), k, &weight, memory.write(out), n, &epilogue, scratch);
 }
 
 /// One range over the tensor or one per row: as many as there are scales.

@@ -284,6 +284,7 @@ impl Visit<'_> {
                 let weight = known!(self.fact(1)).shape.clone();
                 (x.dtype, self.linear(&x.shape, &weight, *trans_b)?)
             }
+            Op::LinearBlocks { k, n, .. } => (x.dtype, self.linear(&x.shape, &[Dim::from(*k), Dim::from(*n)], false)?),
             Op::LinearInt8 { .. } => {
                 let weight = known!(self.fact(3)).shape.clone();
                 (DType::F32, self.linear(&x.shape, &weight, false)?)

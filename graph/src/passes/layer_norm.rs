@@ -25,8 +25,8 @@ fn normalization(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     };
     let (variance, epsilon) = m.shifted(square_root(m, deviation)?)?;
     let (x, mean) = m.binary(difference, Binary::Sub)?;
-    let squares = mean_of(m, variance)?;
-    if mean_of(m, mean)? != x || square(m, squares)? != difference {
+    let squares = m.over_last_axis(variance, Reduce::Mean)?;
+    if m.over_last_axis(mean, Reduce::Mean)? != x || square(m, squares)? != difference {
         return None;
     }
     fresh.finish(Op::LayerNorm { axis: -1, epsilon }, &[x], output, &node.name);
@@ -45,16 +45,6 @@ fn square(m: &Matcher, value: ValueId) -> Option<ValueId> {
         return m.is_scalar(power, 2.0).then_some(x);
     }
     m.binary(value, Binary::Mul).filter(|(a, b)| a == b).map(|(a, _)| a)
-}
-
-/// x, if `value` is its mean over the last axis.
-fn mean_of(m: &Matcher, value: ValueId) -> Option<ValueId> {
-    let node = m.producer(value)?;
-    let (x, axes) = node.operands()?;
-    let last = m.shape(x)?.len() as i64 - 1;
-    let axes = m.elements(axes)?;
-    let is_last = axes.len() == 1 && (axes[0].is(-1) || axes[0].is(last));
-    (is_last && matches!(node.op, Op::Reduce { op: Reduce::Mean, keep_dims: true, .. })).then_some(x)
 }
 
 /// `LayerNorm(x) * scale` or `LayerNorm(x) [* scale] + bias`, with constants as long as the last axis.

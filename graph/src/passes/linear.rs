@@ -86,6 +86,7 @@ fn slots(op: &Op) -> Option<(usize, usize, Activation)> {
     match op {
         Op::Linear { activation, .. } => Some((2, 3, *activation)),
         Op::LinearInt8 { activation } => Some((6, 7, *activation)),
+        Op::LinearBlocks { activation, .. } => Some((4, 5, *activation)),
         _ => None,
     }
 }
@@ -116,7 +117,9 @@ fn activation(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
         return None;
     }
     let mut fused = Node { outputs: node.outputs.clone(), ..linear.clone() };
-    if let Op::Linear { activation, .. } | Op::LinearInt8 { activation } = &mut fused.op {
+    if let Op::Linear { activation, .. } | Op::LinearInt8 { activation } | Op::LinearBlocks { activation, .. } =
+        &mut fused.op
+    {
         *activation = wanted;
     }
     fresh.push(fused);

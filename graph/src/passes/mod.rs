@@ -16,6 +16,7 @@ mod per_row;
 mod quantized;
 mod rewrite;
 mod shapes;
+mod softmax;
 
 use crate::error::Error;
 use crate::ir::Model;
@@ -45,6 +46,7 @@ pub fn run(model: &mut Model, literal: bool) -> Result<Found, Error> {
     simplify(model, &mut found, false)?;
     note(&mut found, "GELU", gelu::run(model)?);
     note(&mut found, "layer normalisation", layer_norm::run(model)?);
+    note(&mut found, "softmax", softmax::run(model)?);
     note(&mut found, "attention", attention::run(model)?);
     simplify(model, &mut found, false)?;
     for _ in 0..MAX_ROUNDS {

@@ -7,7 +7,7 @@
 use crate::dim::Dim;
 use crate::error::Error;
 use crate::infer::{self, Inference};
-use crate::ir::{Binary, DType, Model, Node, Op, Tensor, ValueId};
+use crate::ir::{Binary, DType, Model, Node, Op, Reduce, Tensor, ValueId};
 
 /// A model being looked at.
 pub(super) struct Matcher<'m> {
@@ -87,6 +87,15 @@ impl<'m> Matcher<'m> {
     pub fn shifted(&self, value: ValueId) -> Option<(ValueId, f32)> {
         let (a, b) = self.binary(value, Binary::Add)?;
         self.scalar(b).map(|c| (a, c)).or_else(|| self.scalar(a).map(|c| (b, c)))
+    }
+
+    /// x, if `value` is this reduction of it over the last axis, which is kept.
+    pub fn over_last_axis(&self, value: ValueId, wanted: Reduce) -> Option<ValueId> {
+        let node = self.producer(value)?;
+        let Op::Reduce { op, keep_dims: true, .. } = node.op else { return None };
+        let (x, axes) = node.operands().filter(|_| op == wanted)?;
+        let (rank, axes) = (self.shape(x)?.len() as i64, self.elements(axes)?);
+        (axes.len() == 1 && (axes[0].is(-1) || axes[0].is(rank - 1))).then_some(x)
     }
 }
 

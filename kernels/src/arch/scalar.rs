@@ -120,6 +120,11 @@ impl FloatVector for F32x4 {
     }
 
     #[inline(always)]
+    fn from_int(x: I32x4) -> Self {
+        F32x4(x.0.map(|x| x as f32))
+    }
+
+    #[inline(always)]
     fn from_array(lanes: [f32; LANES]) -> Self {
         F32x4(lanes)
     }
@@ -140,6 +145,27 @@ impl IntVector for I32x4 {
     unsafe fn load(from: *const i32) -> Self {
         // SAFETY: four values are readable by contract; an array of i32 is aligned as an i32 is.
         I32x4(unsafe { from.cast::<[i32; 4]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_extend(from: *const i16) -> Self {
+        // SAFETY: four values are readable by contract; an array of i16 is aligned as an i16 is.
+        I32x4(unsafe { from.cast::<[i16; 4]>().read() }.map(i32::from))
+    }
+
+    #[inline(always)]
+    fn from_array(lanes: [i32; LANES]) -> Self {
+        I32x4(lanes)
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [i32; LANES] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        I32x4(from_fn(|i| self.0[i] & other.0[i]))
     }
 
     #[inline(always)]

@@ -118,6 +118,11 @@ impl FloatVector for F32x4 {
     }
 
     #[inline(always)]
+    fn from_int(x: I32x4) -> Self {
+        F32x4(f32x4_convert_i32x4(x.0))
+    }
+
+    #[inline(always)]
     fn from_array(lanes: [f32; LANES]) -> Self {
         // SAFETY: the array is sixteen readable bytes.
         F32x4(unsafe { v128_load(lanes.as_ptr().cast()) })
@@ -140,6 +145,28 @@ impl IntVector for I32x4 {
     unsafe fn load(from: *const i32) -> Self {
         // SAFETY: sixteen bytes are readable by contract; the instruction takes any alignment.
         I32x4(unsafe { v128_load(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_extend(from: *const i16) -> Self {
+        // SAFETY: eight bytes are readable by contract; the instruction takes any alignment.
+        I32x4(unsafe { i32x4_load_extend_i16x4(from) })
+    }
+
+    #[inline(always)]
+    fn from_array([a, b, c, d]: [i32; LANES]) -> Self {
+        I32x4(i32x4(a, b, c, d))
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [i32; LANES] {
+        // SAFETY: both are sixteen bytes, lane 0 first.
+        unsafe { transmute(self.0) }
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        I32x4(v128_and(self.0, other.0))
     }
 
     #[inline(always)]

@@ -7,6 +7,8 @@ mod attention;
 mod binary;
 mod data_movement;
 mod gemm;
+mod gemm_blocks;
+mod gemm_f16;
 mod gemm_int8;
 mod normalization;
 mod quantize;
@@ -72,6 +74,11 @@ fn close(actual: f32, expected: f32, tolerance: f32) -> bool {
 /// Equal, or both NaN.
 fn same(a: f32, b: f32) -> bool {
     a == b || (a.is_nan() && b.is_nan())
+}
+
+/// The same bits, or both NaN, whose bits differ from engine to engine.
+fn identical(a: f32, b: f32) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
 }
 
 /// Fails with the first index at which `ok` is false.
