@@ -6,9 +6,10 @@
 
 use crate::error::{Reason, Reject};
 use crate::external::{ExternalData, ExternalFiles};
-use crate::proto::TensorProto;
+use crate::proto::{TensorProto, data_type};
 use crate::tensor;
 use fourlane_graph::ir::{Binary, DType, Model, Node, Op, Tensor, Unary, ValueId};
+use std::collections::HashMap;
 
 /// What is known of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,12 +24,20 @@ pub(crate) struct Builder<'a> {
     /// Name of the node being converted: what is emitted gets it.
     pub node: String,
     facts: Vec<Fact>,
+    /// Constants that are of 16-bit integers in the file, which all are i64 here, with their type.
+    codes_of_16_bits: HashMap<ValueId, i32>,
     files: ExternalFiles<'a>,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(external: &'a dyn ExternalData) -> Self {
-        Self { model: Model::default(), node: String::new(), facts: Vec::new(), files: ExternalFiles::new(external) }
+        Self {
+            model: Model::default(),
+            node: String::new(),
+            facts: Vec::new(),
+            codes_of_16_bits: HashMap::new(),
+            files: ExternalFiles::new(external),
+        }
     }
 
     pub fn value(&mut self, fact: Fact) -> ValueId {
@@ -67,6 +76,20 @@ impl<'a> Builder<'a> {
 
     pub fn decode(&mut self, tensor: &TensorProto) -> Result<Tensor, Reject> {
         tensor::decode(tensor, &mut self.files)
+    }
+
+    pub fn constant_of(&mut self, proto: &TensorProto) -> Result<ValueId, Reject> {
+        let tensor = self.decode(proto)?;
+        let value = self.constant(tensor);
+        if let code @ (data_type::INT16 | data_type::UINT16) = proto.data_type {
+            self.codes_of_16_bits.insert(value, code);
+        }
+        Ok(value)
+    }
+
+    /// The type in the file of a constant of 16-bit integers.
+    pub fn code_of_16_bits(&self, value: ValueId) -> Option<i32> {
+        self.codes_of_16_bits.get(&value).copied()
     }
 
     pub fn scalar(&mut self, value: f32) -> ValueId {

@@ -102,9 +102,9 @@ impl Loader<'_> {
             Some(Name { value: Some(value), .. }) => return Ok(*value),
             Some(Name { maker: Maker::Initializer(index), .. }) => {
                 let Some(proto) = self.initializers.get_mut(*index) else { return Err(Reason::Operator.into()) };
-                let tensor = self.builder.decode(proto)?;
+                let value = self.builder.constant_of(proto)?;
                 *proto = TensorProto::default();
-                self.builder.constant(tensor)
+                value
             }
             // That every name has a maker, and that it comes before, was checked.
             _ => return Err(Reason::Operator.into()),
@@ -213,6 +213,7 @@ impl Loader<'_> {
 fn port_dtype(code: i32) -> Result<DType, String> {
     match code {
         data_type::DOUBLE => Ok(DType::F64),
+        data_type::INT4 | data_type::UINT4 => Err(format!("holds {}, which is for constants", data_type::name(code))),
         _ => tensor::dtype(code).ok_or_else(|| format!("holds {}, which is not supported", data_type::name(code))),
     }
 }

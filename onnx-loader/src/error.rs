@@ -44,7 +44,7 @@ pub enum LoadError {
 /// An operator, or a form of one, that cannot be converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsupportedOperator {
-    /// `Conv`, `com.microsoft:MatMulNBits`.
+    /// `Loop`, `com.microsoft:GroupQueryAttention`.
     pub operator: String,
     /// What about it is not supported; empty if it is the operator as such.
     pub reason: Cow<'static, str>,

@@ -201,6 +201,8 @@ pub(crate) mod data_type {
     pub const UINT32: i32 = 12;
     pub const UINT64: i32 = 13;
     pub const BFLOAT16: i32 = 16;
+    pub const UINT4: i32 = 21;
+    pub const INT4: i32 = 22;
 
     /// Name as ONNX writes it, for messages.
     pub fn name(code: i32) -> &'static str {
@@ -225,8 +227,8 @@ pub(crate) mod data_type {
             18 => "float8e4m3fnuz",
             19 => "float8e5m2",
             20 => "float8e5m2fnuz",
-            21 => "uint4",
-            22 => "int4",
+            UINT4 => "uint4",
+            INT4 => "int4",
             23 => "float4e2m1",
             _ => "an unknown type",
         }

@@ -2,8 +2,9 @@
 //!
 //! A file holds elements in one of three places: raw little-endian bytes (the common case, taken without a copy), the
 //! typed field of the element's type, or a file beside the model. All are brought to raw bytes and held against the
-//! dimensions, so a tensor is never larger than the data that came with it. Types that nothing computes in are widened
-//! or narrowed here once: 16-bit and unsigned integers to i64, f64 to f32. Half floats stay as they are stored.
+//! dimensions, so what is allocated for a tensor is in proportion to the data that came with it. Types that nothing
+//! computes in are widened or narrowed here once: 4-bit integers to bytes, 16-bit and unsigned ones to i64, f64 to f32.
+//! Half floats stay as they are stored.
 //!
 //! Targets are little-endian, as WebAssembly is: elements in memory have the byte order of the file.
 
@@ -21,14 +22,14 @@ pub(crate) fn dtype(code: i32) -> Option<DType> {
         data_type::BFLOAT16 => DType::BF16,
         data_type::INT64 | data_type::INT16 | data_type::UINT16 | data_type::UINT32 | data_type::UINT64 => DType::I64,
         data_type::INT32 => DType::I32,
-        data_type::UINT8 => DType::U8,
-        data_type::INT8 => DType::I8,
+        data_type::UINT8 | data_type::UINT4 => DType::U8,
+        data_type::INT8 | data_type::INT4 => DType::I8,
         data_type::BOOL => DType::Bool,
         _ => return None,
     })
 }
 
-/// Bytes of one element in the file.
+/// Bytes of one element in the file; of 4 bits, two are in one.
 fn stored_size(code: i32) -> usize {
     match code {
         data_type::INT64 | data_type::UINT64 | data_type::DOUBLE => 8,
@@ -55,7 +56,12 @@ pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Resu
     let Some(nonzero) = nonzero else {
         return Err(error(format!("has more elements than fit in memory: {}", dims(&shape))).into());
     };
-    let size = if shape.contains(&0) { 0 } else { nonzero };
+    let is_half_byte = matches!(code, data_type::INT4 | data_type::UINT4);
+    let size = match shape.contains(&0) {
+        true => 0,
+        false if is_half_byte => nonzero.div_ceil(2),
+        false => nonzero,
+    };
 
     let data = if proto.data_location == 1 { files.read(proto, size)? } else { inline(proto) };
     if data.len() != size {
@@ -68,6 +74,7 @@ pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Resu
         data_type::INT16 => widen(&data, 2, true),
         data_type::UINT16 => widen(&data, 2, false),
         data_type::UINT32 => widen(&data, 4, false),
+        data_type::INT4 | data_type::UINT4 if size > 0 => unpack(&data, nonzero, code == data_type::INT4),
         data_type::UINT64 if data.chunks_exact(8).any(|v| v[7] > 0x7f) => {
             return Err(error("holds a number above the range of int64".into()).into());
         }
@@ -110,6 +117,16 @@ fn widen(elements: &[u8], size: usize, signed: bool) -> Bytes {
         wide.resize(wide.len() + 8 - size, if negative { 0xff } else { 0 });
     }
     wide.into()
+}
+
+/// `count` integers of 4 bits as bytes; the first of two is in the low half.
+fn unpack(pairs: &[u8], count: usize, signed: bool) -> Bytes {
+    let mut bytes: Vec<u8> = Vec::with_capacity(2 * pairs.len());
+    for &pair in pairs {
+        bytes.extend(if signed { [pair << 4, pair].map(|b| ((b as i8) >> 4) as u8) } else { [pair & 15, pair >> 4] });
+    }
+    bytes.truncate(count);
+    bytes.into()
 }
 
 /// f64 as f32.

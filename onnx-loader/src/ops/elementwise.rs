@@ -107,7 +107,8 @@ pub(super) fn select(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
 pub(super) fn cast(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     n.ignore(&["saturate", "round_mode"]);
     let code = n.int("to")?.and_then(|to| i32::try_from(to).ok()).unwrap_or_default();
-    let runs = !matches!(code, data_type::INT16 | data_type::UINT16 | data_type::UINT32 | data_type::UINT64);
+    use data_type::{INT4, INT16, UINT4, UINT16, UINT32, UINT64};
+    let runs = !matches!(code, INT4 | INT16 | UINT4 | UINT16 | UINT32 | UINT64);
     match tensor::dtype(code) {
         Some(dtype) if runs => one(b.cast(n.input(0)?, dtype.runtime())),
         _ => Err(format!("to {}", data_type::name(code)).into()),

@@ -88,27 +88,100 @@ pub(super) fn skip_layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Output
     Ok(vec![Some(normal), None, None, Some(sum)])
 }
 
-/// The sum of word, position and segment embeddings, normalised; the number of tokens per row; the sum.
+/// A table or vector of an embedding layer: as floats, or quantised with one scale and zero point.
+#[derive(Clone, Copy)]
+struct Table {
+    values: ValueId,
+    scale: Option<(ValueId, Option<ValueId>)>,
+}
+
+impl Table {
+    fn float(values: ValueId) -> Self {
+        Self { values, scale: None }
+    }
+
+    fn to_float(self, b: &mut Builder<'_>, values: ValueId) -> ValueId {
+        match self.scale {
+            Some((scale, zero)) => {
+                b.emit_optional(Op::DequantizeLinear { axis: 0 }, vec![Some(values), Some(scale), zero])
+            }
+            None => values,
+        }
+    }
+
+    fn rows(self, b: &mut Builder<'_>, ids: ValueId) -> ValueId {
+        let rows = b.emit(Op::Gather { axis: 0 }, &[self.values, ids]);
+        self.to_float(b, rows)
+    }
+
+    fn whole(self, b: &mut Builder<'_>) -> ValueId {
+        self.to_float(b, self.values)
+    }
+}
+
+/// What the two forms of the embedding layer have in common.
+struct Embedding {
+    words: Table,
+    positions: Table,
+    segments: Option<Table>,
+    scale: Table,
+    bias: Table,
+    position_ids: Option<ValueId>,
+}
+
 pub(super) fn embed_layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     n.ignore(&["mask_index_type"]);
-    let epsilon = n.float_or("epsilon", 1e-12)?;
-    let (ids, segments) = (n.input(0)?, n.optional(1));
-    let (words, positions, segment_table) = (n.input(2)?, n.input(3)?, n.optional(4));
-    let (scale, bias, mask, position_ids) = (n.input(5)?, n.input(6)?, n.optional(7), n.optional(8));
+    let layer = Embedding {
+        words: Table::float(n.input(2)?),
+        positions: Table::float(n.input(3)?),
+        segments: n.optional(4).map(Table::float),
+        scale: Table::float(n.input(5)?),
+        bias: Table::float(n.input(6)?),
+        position_ids: n.optional(8),
+    };
+    embed(n, b, layer)
+}
 
-    let lookup = |b: &mut Builder<'_>, table, ids| b.emit(Op::Gather { axis: 0 }, &[table, ids]);
-    let mut sum = lookup(b, words, ids);
-    let position_ids = position_ids.unwrap_or_else(|| layout::counter(b, ids, 1));
-    let position = lookup(b, positions, position_ids);
+/// Scales are six inputs after the values, zero points five more.
+pub(super) fn embed_layer_norm_quantized(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let quantized = |n: &mut NodeReader, index: usize, values: ValueId| -> Result<Table, Reject> {
+        Ok(Table { values, scale: Some((n.input(index + 6)?, n.optional(index + 11))) })
+    };
+    let table = |n: &mut NodeReader, index: usize| {
+        let values = n.input(index)?;
+        quantized(n, index, values)
+    };
+    let layer = Embedding {
+        words: table(n, 2)?,
+        positions: table(n, 3)?,
+        segments: match n.optional(4) {
+            Some(values) => Some(quantized(n, 4, values)?),
+            None => None,
+        },
+        scale: table(n, 5)?,
+        bias: table(n, 6)?,
+        position_ids: None,
+    };
+    embed(n, b, layer)
+}
+
+/// The sum of word, position and segment embeddings, normalised; the number of tokens per row; the sum.
+fn embed(n: &mut NodeReader, b: &mut Builder<'_>, layer: Embedding) -> Outputs {
+    let epsilon = n.float_or("epsilon", 1e-12)?;
+    let (ids, segment_ids, mask) = (n.input(0)?, n.optional(1), n.optional(7));
+    let mut sum = layer.words.rows(b, ids);
+    let position_ids = layer.position_ids.unwrap_or_else(|| layout::counter(b, ids, 1));
+    let position = layer.positions.rows(b, position_ids);
     sum = b.binary(Binary::Add, sum, position);
-    match (segments, segment_table) {
+    match (segment_ids, layer.segments) {
         (Some(ids), Some(table)) => {
-            let segment = lookup(b, table, ids);
+            let segment = table.rows(b, ids);
             sum = b.binary(Binary::Add, sum, segment);
         }
         (None, None) => {}
         _ => return Err("with segment ids or a segment table, but not both".into()),
     }
+    let (scale, bias) = (layer.scale.whole(b), layer.bias.whole(b));
     let normal = normalise(epsilon, sum, scale, Some(bias), b);
     let tokens = mask.map(|mask| {
         let mask = b.cast(mask, DType::I64);

@@ -41,8 +41,7 @@ pub(super) fn counter(b: &mut Builder<'_>, x: ValueId, axis: i64) -> ValueId {
 
 pub(super) fn constant(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     let value = if let Some(tensor) = n.tensor("value")? {
-        let tensor = b.decode(&tensor)?;
-        b.constant(tensor)
+        b.constant_of(&tensor)?
     } else if let Some(value) = n.float("value_float")? {
         b.scalar(value)
     } else if let Some(values) = n.floats("value_floats")? {

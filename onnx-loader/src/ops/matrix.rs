@@ -30,14 +30,17 @@ pub(super) fn layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     one(b.emit_optional(op, inputs))
 }
 
+pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let axis = n.int_or("axis", if n.opset < 13 { 1 } else { -1 })?;
+    let x = n.input(0)?;
+    one(softmax_of(b, x, axis, n.opset))
+}
+
 /// Before opset 13 the tensor counted as a matrix, split before the axis, whose rows were normalised. For the last
 /// axis, which is nearly every model, it is the same.
-pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let old = n.opset < 13;
-    let axis = n.int_or("axis", if old { 1 } else { -1 })?;
-    let x = n.input(0)?;
+pub(super) fn softmax_of(b: &mut Builder<'_>, x: ValueId, axis: i64, opset: i64) -> ValueId {
     let last = axis == -1 || b.fact(x).rank.is_some_and(|rank| i64::try_from(rank).is_ok_and(|r| r - 1 == axis));
-    one(b.emit(Op::Softmax { axis, coerced: old && !last }, &[x]))
+    b.emit(Op::Softmax { axis, coerced: opset < 13 && !last }, &[x])
 }
 
 pub(super) fn reduce(op: Reduce, n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {

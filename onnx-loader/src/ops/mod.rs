@@ -8,16 +8,20 @@
 //! The opset decides only where the same form changed its meaning.
 
 mod attention;
+mod blocks;
+mod convolution;
 mod elementwise;
 mod fused;
 mod layout;
 mod matrix;
+mod qlinear;
+mod quantize;
 mod quantized;
 
 use crate::builder::Builder;
 use crate::error::{Reason, Reject};
 use crate::reader::NodeReader;
-use fourlane_graph::ir::{Reduce, Unary, ValueId};
+use fourlane_graph::ir::{Binary, Reduce, Unary, ValueId};
 
 /// The values of a node's outputs; one that does not exist here is `None` or beyond the end.
 pub(crate) type Outputs = Result<Vec<Option<ValueId>>, Reject>;
@@ -44,10 +48,12 @@ pub(crate) fn standard(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -
         "Concat" => layout::concat(n, b),
         "Constant" => layout::constant(n, b),
         "ConstantOfShape" => layout::constant_of_shape(n, b),
+        "Conv" => convolution::float(n, b),
+        "ConvInteger" => convolution::integer(n, b),
         "CumSum" => layout::cum_sum(n, b),
-        "DequantizeLinear" => quantized::dequantize(n, b),
+        "DequantizeLinear" => quantize::dequantize(n, b),
         "Dropout" => elementwise::dropout(n, b),
-        "DynamicQuantizeLinear" => quantized::dynamic_quantize(n, b),
+        "DynamicQuantizeLinear" => quantize::dynamic(n, b),
         "Expand" => layout::expand(n, b),
         "Flatten" => layout::flatten(n, b),
         "Gather" => layout::gather(n, b),
@@ -62,7 +68,8 @@ pub(crate) fn standard(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -
         "Max" | "Min" | "Sum" => elementwise::variadic(op_type, n, b),
         "Pad" => layout::pad(n, b),
         "Pow" => elementwise::pow(n, b),
-        "QuantizeLinear" => quantized::quantize(n, b),
+        "QLinearMatMul" => qlinear::matmul(n, b),
+        "QuantizeLinear" => quantize::quantize(n, b),
         "Range" => layout::range(n, b),
         "ReduceMax" => matrix::reduce(Reduce::Max, n, b),
         "ReduceMean" => matrix::reduce(Reduce::Mean, n, b),
@@ -87,17 +94,24 @@ pub(crate) fn contrib(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) ->
     match op_type {
         "Attention" => attention::packed(n, b),
         "BiasGelu" => fused::bias_gelu(Unary::Gelu, n, b),
-        "DequantizeLinear" => quantized::dequantize(n, b),
+        "DequantizeLinear" => quantize::dequantize(n, b),
         "DynamicQuantizeMatMul" => quantized::dynamic_quantize_matmul(n, b),
         "EmbedLayerNormalization" => fused::embed_layer_norm(n, b),
         "FastGelu" => fused::bias_gelu(Unary::GeluTanh, n, b),
         "FusedGemm" => fused::gemm(n, b),
         "FusedMatMul" => fused::matmul(n, b),
         "Gelu" => fused::bias_gelu(Unary::Gelu, n, b),
+        "MatMulBnb4" => blocks::matmul_bnb4(n, b),
         "MatMulIntegerToFloat" => quantized::matmul_integer_to_float(n, b),
+        "MatMulNBits" => blocks::matmul_n_bits(n, b),
         "MultiHeadAttention" => attention::multi_head(n, b),
         "QAttention" => attention::quantized(n, b),
-        "QuantizeLinear" => quantized::quantize(n, b),
+        "QEmbedLayerNormalization" => fused::embed_layer_norm_quantized(n, b),
+        "QGemm" => qlinear::gemm(n, b),
+        "QLinearAdd" => qlinear::binary(Binary::Add, n, b),
+        "QLinearMul" => qlinear::binary(Binary::Mul, n, b),
+        "QLinearSoftmax" => qlinear::softmax(n, b),
+        "QuantizeLinear" => quantize::quantize(n, b),
         "QuickGelu" => fused::quick_gelu(n, b),
         "SkipLayerNormalization" => fused::skip_layer_norm(n, b),
         _ => Err(Reason::Operator.into()),

@@ -1,58 +1,10 @@
-//! Integer matrix products and the conversions around them.
+//! Integer matrix products, and what onnxruntime fuses with them.
 
-use super::{Outputs, one};
-use crate::builder::{Builder, Fact};
-use crate::error::{Reason, Reject};
-use crate::proto::data_type;
+use super::{Outputs, one, quantize};
+use crate::builder::Builder;
+use crate::error::Reason;
 use crate::reader::NodeReader;
 use fourlane_graph::ir::{Binary, DType, Op, ValueId};
-
-/// y, its scale and its zero point.
-fn dynamic_facts(b: &Builder<'_>, x: ValueId) -> [Fact; 3] {
-    let scalar = |dtype| Fact { dtype: Some(dtype), rank: Some(0) };
-    [Fact { dtype: Some(DType::U8), rank: b.fact(x).rank }, scalar(DType::F32), scalar(DType::U8)]
-}
-
-pub(super) fn dynamic_quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let x = n.input(0)?;
-    let facts = dynamic_facts(b, x);
-    Ok(b.emit_outputs(Op::DynamicQuantizeLinear, vec![Some(x)], &facts))
-}
-
-/// The result's type is the zero point's, or the attribute's, or u8: 8 bits, that is.
-pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    n.ignore(&["saturate"]);
-    n.only("block_size", 0)?;
-    n.only("precision", 0)?;
-    let axis = n.int_or("axis", 1)?;
-    let (x, scale, zero_point) = (n.input(0)?, n.input(1)?, n.optional(2));
-    let wanted = n.int_or("output_dtype", 0)?;
-    match zero_point {
-        Some(zero_point) => byte(b, zero_point, "to a type other than int8 and uint8")?,
-        None if wanted == 0 || wanted == i64::from(data_type::UINT8) => {}
-        None => return Err("without a zero point to a type other than uint8".into()),
-    }
-    one(b.emit_optional(Op::QuantizeLinear { axis }, vec![Some(x), Some(scale), zero_point]))
-}
-
-pub(super) fn dequantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    n.ignore(&["output_dtype"]);
-    n.only("block_size", 0)?;
-    let axis = n.int_or("axis", 1)?;
-    let (x, scale, zero_point) = (n.input(0)?, n.input(1)?, n.optional(2));
-    if b.dtype(x)? != DType::I32 {
-        byte(b, x, "of a type other than int8, uint8 and int32")?;
-    }
-    one(b.emit_optional(Op::DequantizeLinear { axis }, vec![Some(x), Some(scale), zero_point]))
-}
-
-/// Rejects values that are not 8-bit integers.
-fn byte(b: &Builder<'_>, value: ValueId, reason: &'static str) -> Result<(), Reject> {
-    match b.dtype(value)? {
-        DType::U8 | DType::I8 => Ok(()),
-        _ => Err(reason.into()),
-    }
-}
 
 pub(super) fn matmul_integer(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     let inputs = vec![Some(n.input(0)?), Some(n.input(1)?), n.optional(2), n.optional(3)];
@@ -86,7 +38,7 @@ pub(super) fn matmul_integer_to_float(n: &mut NodeReader, b: &mut Builder<'_>) -
 pub(super) fn dynamic_quantize_matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     let (x, weight, weight_scale) = (n.input(0)?, n.input(1)?, n.input(2)?);
     let (weight_zero, bias) = (n.optional(3), n.optional(4));
-    let facts = dynamic_facts(b, x);
+    let facts = quantize::dynamic_facts(b, x);
     match b.emit_outputs(Op::DynamicQuantizeLinear, vec![Some(x)], &facts)[..] {
         [x, Some(x_scale), x_zero] => {
             one(product(b, [x, Some(weight), x_zero, weight_zero], [x_scale, weight_scale], bias))

@@ -197,25 +197,3 @@ fn defaults_of_products_and_normalisations() {
     // Before opset 7, Gemm broadcast by an attribute.
     assert!(single(6, "Gemm", "x y z", vec![int("broadcast", 1)]).error().contains("attribute 'broadcast'"));
 }
-
-#[test]
-fn quantisation_is_of_8_bits() {
-    let quantize = |attributes, zero_point: i32, bytes| {
-        let model = single(21, "QuantizeLinear", "x s z", attributes).initializer(floats_tensor("s", &[], &[0.1]));
-        let mut model = model.initializer(zeros("z", zero_point, &[], bytes));
-        model.graph_mut().input.truncate(1);
-        model
-    };
-    becomes(&quantize(vec![], data_type::INT8, 1), "%0 = QuantizeLinear { axis: 1 } x 0.1 0\n -> %0");
-    assert!(quantize(vec![], data_type::UINT16, 2).error().contains("other than int8 and uint8"));
-    assert!(quantize(vec![int("block_size", 32)], data_type::INT8, 1).error().contains("block_size=32"));
-    let back = file(13).typed_input("q", data_type::INT32, &["n"]).input("s", &[]).output("out");
-    becomes(
-        &back.node("DequantizeLinear", "q s", "out", vec![int("axis", 0)]),
-        "%0 = DequantizeLinear { axis: 0 } q s\n -> %0",
-    );
-    becomes(
-        &file(11).input("x", &["n"]).output("y").output("zp").node("DynamicQuantizeLinear", "x", "y s zp", vec![]),
-        "%0 %1 %2 = DynamicQuantizeLinear x\n -> %0 %2",
-    );
-}

@@ -87,6 +87,40 @@ fn embeddings_count_positions_themselves() {
 }
 
 #[test]
+fn embeddings_from_quantised_tables() {
+    let names = ["words", "places", "segs", "g", "b"];
+    let ids = |model: ModelProto, name| model.typed_input(name, data_type::INT32, &["b", "s"]);
+    let mut model = ["ids", "seg"].into_iter().fold(file(17), ids);
+    for (i, name) in names.into_iter().enumerate() {
+        let dims: &[i64] = if i < 3 { &[2, 8] } else { &[8] };
+        let scale = floats_tensor(&format!("{name}_scale"), &[], &[i as f32]);
+        let zero = TensorProto { raw_data: Some(vec![i as u8].into()), ..zeros(&format!("{name}_zero"), 2, &[], 1) };
+        let values = zeros(name, data_type::UINT8, dims, if i < 3 { 16 } else { 8 });
+        model = model.initializer(values).initializer(scale).initializer(zero);
+    }
+    let inputs = |suffix: &str| names.map(|name| format!("{name}{suffix}")).join(" ");
+    let inputs = format!("ids seg {} _ {} {}", inputs(""), inputs("_scale"), inputs("_zero"));
+    becomes(
+        &model.output("out").node("com.microsoft:QEmbedLayerNormalization", &inputs, "out", vec![]),
+        "%0 = Gather { axis: 0 } uint8[2, 8] ids
+         %1 = DequantizeLinear { axis: 0 } %0 0.0 0
+         %2 = Shape { start: 1, end: 2 } ids
+         %3 = Squeeze %2 [0]
+         %4 = Range 0 %3 1
+         %5 = Gather { axis: 0 } uint8[2, 8] %4
+         %6 = DequantizeLinear { axis: 0 } %5 1.0 1
+         %7 = Binary(Add) %1 %6
+         %8 = Gather { axis: 0 } uint8[2, 8] seg
+         %9 = DequantizeLinear { axis: 0 } %8 2.0 2
+         %10 = Binary(Add) %7 %9
+         %11 = DequantizeLinear { axis: 0 } uint8[8] 3.0 3
+         %12 = DequantizeLinear { axis: 0 } uint8[8] 4.0 4
+         %13 = LayerNorm { axis: -1, epsilon: 1e-12 } %10 %11 %12
+         -> %13",
+    );
+}
+
+#[test]
 fn fused_products() {
     becomes(
         &contrib("FusedMatMul", "x y", vec![int("transB", 1), float("alpha", 0.25)]),

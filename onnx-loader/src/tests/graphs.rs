@@ -96,9 +96,9 @@ fn ports_that_cannot_be_offered() {
 
 #[test]
 fn all_unsupported_operators_are_reported() {
-    let mut model = file(17).input("x", &["n"]).output("v5").node("Conv", "x", "v0", vec![]);
+    let mut model = file(17).input("x", &["n"]).output("v5").node("ConvTranspose", "x", "v0", vec![]);
     for i in 0..4 {
-        model = model.node("Conv", &format!("v{i}"), &format!("v{}", i + 1), vec![]);
+        model = model.node("ConvTranspose", &format!("v{i}"), &format!("v{}", i + 1), vec![]);
     }
     let model = model
         .node("com.example:Magic", "v4", "v5", vec![])
@@ -109,11 +109,11 @@ fn all_unsupported_operators_are_reported() {
     let Err(LoadError::UnsupportedOperators(all)) = model.load() else { panic!() };
     let found: Vec<_> = all.iter().map(|u| (u.operator.as_str(), u.reason.as_ref(), u.count)).collect();
     let expected =
-        [("Conv", "", 5), ("com.example:Magic", "", 1), ("Relu", "with attribute 'leaky'", 1), ("If", "", 1)];
+        [("ConvTranspose", "", 5), ("com.example:Magic", "", 1), ("Relu", "with attribute 'leaky'", 1), ("If", "", 1)];
     assert_eq!(found, expected);
     assert_eq!(
         model.error(),
-        "the model needs what is not supported: Conv in 5 nodes 'n0', 'n1', 'n2', ...; \
+        "the model needs what is not supported: ConvTranspose in 5 nodes 'n0', 'n1', 'n2', ...; \
          com.example:Magic in 1 node 'n5'; Relu (with attribute 'leaky') in 1 node 'n6'; If in 1 node 'n8'"
     );
 }

@@ -3,15 +3,19 @@
 //! [`text`] writes a converted model as a person would, one node a line, so that a test shows what becomes of what.
 
 mod attention;
+mod convolution;
 mod forms;
 mod fused;
 mod graphs;
+mod qlinear;
+mod quantize;
 mod robust;
 mod tensors;
 
 use crate::proto::*;
 use crate::{LoadError, NoExternalData, load};
 use fourlane_graph::ir::{DType, Model, Op, ValueId};
+use fourlane_graph::{Data, Options, Session, TensorView};
 use prost::Message;
 use std::collections::HashMap;
 
@@ -188,6 +192,19 @@ fn text(model: &Model) -> String {
     let outputs: String = model.outputs.iter().map(|port| format!(" {}", names[&port.value])).collect();
     lines.push(format!("->{outputs}"));
     lines.join("\n")
+}
+
+/// The f32 output of a model for its f32 input `x`, with and without passes, which must agree.
+#[track_caller]
+fn run(file: &ModelProto, shape: &[usize], x: &[f32]) -> Vec<f32> {
+    let [optimized, literal] = [true, false].map(|optimize| {
+        let options = Options { optimize, ..Options::default() };
+        let mut session = Session::with_options(file.load().unwrap(), options).unwrap();
+        let outputs = session.run(&[("x", TensorView { shape, data: Data::F32(x) })]).unwrap();
+        outputs.get("out").and_then(|out| out.data.as_f32()).expect("an f32 output").to_vec()
+    });
+    assert_eq!(optimized, literal);
+    optimized
 }
 
 /// Compares a model's text with lines whose indentation does not count.

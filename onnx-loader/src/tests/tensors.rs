@@ -69,6 +69,26 @@ fn raw_data_is_widened_like_typed_fields() {
 }
 
 #[test]
+fn two_integers_of_4_bits_are_in_one_byte() {
+    let raw = |code, dims: &[i64], bytes: &[u8]| {
+        constant(TensorProto { raw_data: Some(bytes.to_vec().into()), ..tensor(code, dims) })
+    };
+    let unsigned = raw(data_type::UINT4, &[3], &[0x81, 0x0f]).unwrap();
+    assert_eq!((unsigned.dtype, unsigned.integers().unwrap()), (DType::U8, vec![1, 8, 15]));
+    let signed = raw(data_type::INT4, &[2, 2], &[0x81, 0x7f]).unwrap();
+    assert_eq!((signed.dtype, signed.integers().unwrap()), (DType::I8, vec![1, -8, -1, 7]));
+    let typed = TensorProto { int32_data: vec![0x21, 0x03], ..tensor(data_type::UINT4, &[3]) };
+    assert_eq!(constant(typed).unwrap().integers().unwrap(), [1, 2, 3]);
+    assert!(raw(data_type::INT4, &[0, 3], &[]).unwrap().is_empty());
+    let error = raw(data_type::INT4, &[3], &[0]).unwrap_err().to_string();
+    assert_eq!(error, "tensor 'w' holds 1 bytes where [3] of int4 need 2");
+    // They exist in constants only.
+    let port = file(21).typed_input("x", data_type::INT4, &["n"]).output("x");
+    assert_eq!(port.error(), "model input 'x' holds int4, which is for constants");
+    assert!(single(21, "Cast", "x", vec![int("to", 22)]).error().contains("Cast (to int4)"));
+}
+
+#[test]
 fn data_and_dimensions_must_fit() {
     let error = |dims: &[i64]| constant(zeros("w", data_type::FLOAT, dims, 8)).unwrap_err().to_string();
     assert_eq!(error(&[3]), "tensor 'w' holds 8 bytes where [3] of float need 12");
@@ -81,20 +101,20 @@ fn data_and_dimensions_must_fit() {
 
 #[test]
 fn types_that_do_not_exist_are_named() {
-    let int4 = || zeros("w", 22, &[2], 1);
-    let model = file(21).initializer(int4()).initializer(floats_tensor("s", &[], &[1.0])).output("out").node(
+    let float4 = || zeros("w", 23, &[2], 1);
+    let model = file(21).initializer(float4()).initializer(floats_tensor("s", &[], &[1.0])).output("out").node(
         "DequantizeLinear",
         "w s",
         "out",
         vec![],
     );
-    assert!(model.error().ends_with("DequantizeLinear (of int4 elements) in 1 node 'n0 (tensor w)'"));
+    assert!(model.error().ends_with("DequantizeLinear (of float4e2m1 elements) in 1 node 'n0 (tensor w)'"));
     assert_eq!(
-        constant(int4()).unwrap_err().to_string(),
+        constant(float4()).unwrap_err().to_string(),
         "model output 'w' is a constant of a type that is not supported"
     );
     // A constant that nothing reads is nobody's problem.
-    becomes(&file(21).input("x", &["n"]).initializer(int4()).output("x"), "-> x");
+    becomes(&file(21).input("x", &["n"]).initializer(float4()).output("x"), "-> x");
 }
 
 struct OneFile(&'static [u8]);

@@ -1,0 +1,98 @@
+//! onnxruntime's operators that are quantised at both ends: integers in, integers out.
+//!
+//! Each is the operator on floats that it stands for, between dequantised operands and a quantised result. This is how
+//! other tools write the same models; a pass finds the products that can stay in integers in either.
+
+use super::{Outputs, matrix, one, quantize};
+use crate::builder::Builder;
+use crate::error::Reject;
+use crate::reader::NodeReader;
+use bytes::Bytes;
+use fourlane_graph::ir::{Binary, DType, Op, Tensor, ValueId};
+
+/// A quantised operand, as three consecutive inputs.
+#[derive(Clone, Copy)]
+struct Operand {
+    x: ValueId,
+    scale: ValueId,
+    zero: Option<ValueId>,
+}
+
+impl Operand {
+    fn take(n: &mut NodeReader, first: usize) -> Result<Self, Reject> {
+        Ok(Self { x: n.input(first)?, scale: n.input(first + 1)?, zero: n.optional(first + 2) })
+    }
+
+    /// The left one of a product, whose scales would run along the rows.
+    fn take_left(n: &mut NodeReader, b: &Builder<'_>) -> Result<Self, Reject> {
+        let x = Self::take(n, 0)?;
+        let is_single = |value| quantize::single(b, value);
+        if is_single(x.scale) && x.zero.is_none_or(is_single) { Ok(x) } else { Err("with a scale per row".into()) }
+    }
+
+    /// As floats; if there is more than one scale, they run along `axis`.
+    fn dequantize(self, b: &mut Builder<'_>, axis: i64) -> ValueId {
+        b.emit_optional(Op::DequantizeLinear { axis }, vec![Some(self.x), Some(self.scale), self.zero])
+    }
+}
+
+/// `y` as integers. Without a zero point it is 0, of the type of the operand `like`.
+fn requantize(
+    b: &mut Builder<'_>,
+    y: ValueId,
+    scale: ValueId,
+    zero: Option<ValueId>,
+    like: Operand,
+) -> Result<ValueId, Reject> {
+    let dtype = b.dtype(zero.unwrap_or(like.x))?;
+    if !matches!(dtype, DType::U8 | DType::I8) {
+        return Err("of a type other than int8 and uint8".into());
+    }
+    let zero = zero.unwrap_or_else(|| b.constant(Tensor { dtype, shape: Vec::new(), data: Bytes::from_static(&[0]) }));
+    Ok(b.emit(Op::QuantizeLinear { axis: -1 }, &[y, scale, zero]))
+}
+
+/// `a b`
+pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let (x, y) = (Operand::take_left(n, b)?, Operand::take(n, 3)?);
+    let floats = [x, y].map(|operand| operand.dequantize(b, -1));
+    let product = b.emit(Op::MatMul, &floats);
+    one(requantize(b, product, n.input(6)?, n.optional(7), x)?)
+}
+
+/// `alpha * a' b' + c`, where c is an integer, in units of the product's scale. Without a scale for it, the result
+/// stays float.
+pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let alpha = n.float_or("alpha", 1.0)?;
+    let (trans_a, trans_b) = (n.flag("transA", false)?, n.flag("transB", false)?);
+    let (x, y) = (Operand::take_left(n, b)?, Operand::take(n, 3)?);
+    let bias = n.optional(6).map(|bias| {
+        let bias = b.cast(bias, DType::F32);
+        let scale = b.binary(Binary::Mul, x.scale, y.scale);
+        b.binary(Binary::Mul, bias, scale)
+    });
+    let inputs = vec![Some(x.dequantize(b, -1)), Some(y.dequantize(b, if trans_b { 0 } else { 1 })), bias];
+    let product = b.emit_optional(Op::Gemm { alpha, beta: alpha, trans_a, trans_b }, inputs);
+    match n.optional(7) {
+        Some(scale) => one(requantize(b, product, scale, n.optional(8), x)?),
+        None => one(product),
+    }
+}
+
+/// A function of two tensors.
+pub(super) fn binary(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let (x, y) = (Operand::take(n, 0)?, Operand::take(n, 3)?);
+    let floats = [x, y].map(|operand| operand.dequantize(b, -1));
+    let z = b.emit(Op::Binary(op), &floats);
+    one(requantize(b, z, n.input(6)?, n.optional(7), x)?)
+}
+
+/// The attribute `opset` says which of the two meanings of `Softmax` is meant.
+pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let opset = n.int_or("opset", n.opset)?;
+    let axis = n.int_or("axis", -1)?;
+    let x = Operand::take(n, 0)?;
+    let floats = x.dequantize(b, -1);
+    let y = matrix::softmax_of(b, floats, axis, opset);
+    one(requantize(b, y, n.input(3)?, n.optional(4), x)?)
+}
