@@ -15,10 +15,8 @@ const BERTS: [&str; 7] = ["distilbert", "bert", "minilm", "electra", "roberta", 
 /// activations are rounded to integers, the order of float operations decides ties, so these need a wider view.)
 fn is_covered(entry: &Value) -> bool {
     let is = |key: &str, values: &[&str]| entry[key].as_str().is_some_and(|value| values.contains(&value));
-    let needs = |op: &str| entry["operators"].as_array().is_some_and(|ops| ops.iter().any(|o| o == op));
     is("precision", &["fp32", "fp16", "q4", "q4f16", "bnb4"])
         && (is("arch", &BERTS) || is("arch", &["mpnet", "squeezebert"]))
-        && !needs("com.microsoft:GatherBlockQuantized")
 }
 
 fn collections() -> Vec<PathBuf> {

@@ -100,6 +100,7 @@ pub(crate) fn contrib(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) ->
         "FastGelu" => fused::bias_gelu(Unary::GeluTanh, n, b),
         "FusedGemm" => fused::gemm(n, b),
         "FusedMatMul" => fused::matmul(n, b),
+        "GatherBlockQuantized" => blocks::gather(n, b),
         "Gelu" => fused::bias_gelu(Unary::Gelu, n, b),
         "MatMulBnb4" => blocks::matmul_bnb4(n, b),
         "MatMulIntegerToFloat" => quantized::matmul_integer_to_float(n, b),
