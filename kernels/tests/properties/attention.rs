@@ -54,7 +54,9 @@ proptest! {
             _ => Some(Mask { data: &mask, row_stride }),
         };
         let out = run(&shape, q, k, v, mask, v_dim + slack[3]);
-        assert_each(&out, &reference::attention(&shape, q, k, v, mask), |_, x, y| close(x, y, 1e-5));
+        // Where every key of a query is hidden by -10000, the sums keep three decimals of the scores, and these decide.
+        let tolerance = if matches!(masking, Masking::PerQuery(-10000.0)) { 2e-3 } else { 1e-5 };
+        assert_each(&out, &reference::attention(&shape, q, k, v, mask), |_, x, y| close(x, y, tolerance));
     }
 }
 
