@@ -78,23 +78,18 @@ fn engine(variant: &Variant, package: &Path) -> Result<String> {
     let target = project::target().join(format!("wasm-{}", variant.name));
     run_cargo(variant, &target)?;
     let compiled = target.join("wasm32-unknown-unknown/wasm/fourlane.wasm");
-    let glue = target.join("glue.js");
-    let engine = package.join(format!("fourlane-{}.wasm", variant.name));
 
-    if !newer(&glue, &compiled) || !newer(&engine, &compiled) {
-        let fail = |error| format!("wasm-bindgen: {error:#}");
-        let mut bindgen = Bindgen::new();
-        bindgen.web(true).map_err(fail)?;
-        bindgen.typescript(false).omit_default_module_path(true).reset_state_function(true);
-        bindgen.remove_producers_section(true).remove_name_section(true);
-        bindgen.input_path(&compiled);
-        let mut output = bindgen.generate_output().map_err(fail)?;
-        let wasm = output.wasm_mut().emit_wasm();
-        opcodes::check(&wasm, variant)?;
-        write(&engine, &wasm)?;
-        write(&glue, without_comments(output.js()).as_bytes())?;
-    }
-    String::from_utf8(read(&glue)?).map_err(|_| "the glue is not UTF-8".into())
+    let fail = |error| format!("wasm-bindgen: {error:#}");
+    let mut bindgen = Bindgen::new();
+    bindgen.web(true).map_err(fail)?;
+    bindgen.typescript(false).omit_default_module_path(true).reset_state_function(true);
+    bindgen.remove_producers_section(true).remove_name_section(true);
+    bindgen.input_path(&compiled);
+    let mut output = bindgen.generate_output().map_err(fail)?;
+    let wasm = output.wasm_mut().emit_wasm();
+    opcodes::check(&wasm, variant)?;
+    write(&package.join(format!("fourlane-{}.wasm", variant.name)), &wasm)?;
+    Ok(without_comments(output.js()))
 }
 
 fn run_cargo(variant: &Variant, target: &Path) -> Result {

@@ -76,12 +76,29 @@ fn print_file(bytes: &Bytes) -> Result {
         let external =
             if weights.external > 0 { format!(", {} in other files", weights.external) } else { String::new() };
         println!(
-            "weights      {:8} {:>12} elements in {} tensors{external}",
-            weights.dtype, weights.elements, weights.tensors
+            "weights      {:8} {:>12} elements, {:>12} bytes, in {} tensors{external}",
+            weights.dtype,
+            weights.elements,
+            weights.elements.saturating_mul(bits(weights.dtype)).div_ceil(8),
+            weights.tensors
         );
     }
     println!("operators    {}", counts(summary.operators.iter().map(|(name, count)| (name.as_str(), *count))));
     Ok(())
+}
+
+/// Size of an element of a type, by ONNX's name for it; 0 for types without one, such as strings.
+fn bits(dtype: &str) -> u64 {
+    match dtype {
+        "complex128" => 128,
+        "double" | "int64" | "uint64" | "complex64" => 64,
+        "float" | "int32" | "uint32" => 32,
+        "float16" | "bfloat16" | "int16" | "uint16" => 16,
+        "int8" | "uint8" | "bool" => 8,
+        "int4" | "uint4" | "float4e2m1" => 4,
+        other if other.starts_with("float8") => 8,
+        _ => 0,
+    }
 }
 
 fn print_ports(model: &Model) {

@@ -2,7 +2,7 @@
 //! packages inside `bindings/`); for the rest, the error says which command brings it.
 
 use crate::shell::{announce, cargo, command, output, run};
-use crate::{Result, project};
+use crate::{Result, project, shell};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -47,20 +47,19 @@ pub fn node_relaxed() -> Result<Command> {
 /// Makes sure that the npm packages of `bindings/package.json` are there.
 pub fn npm_packages() -> Result {
     let bindings = project::bindings();
-    let installed = std::fs::read(bindings.join("node_modules/.package-lock.json"));
+    // A copy of the lock file says what is installed; npm removes it with the folder.
     let stamp = bindings.join("node_modules/.installed");
-    let wanted = std::fs::read(bindings.join("package-lock.json")).unwrap_or_default();
-    if installed.is_ok() && std::fs::read(&stamp).is_ok_and(|stamp| stamp == wanted) {
+    let wanted = shell::read(&bindings.join("package-lock.json"))?;
+    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    announce("npm ci in bindings/");
-    let mut npm = command("npm");
-    npm.current_dir(&bindings).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     if output(command("npm").arg("--version")).is_none() {
         return Err("npm is missing; it comes with Node from nodejs.org, or as the Debian package `npm`".into());
     }
-    run(&mut npm)?;
-    crate::shell::write(&stamp, &wanted)
+    announce("npm ci in bindings/");
+    let mut npm = command("npm");
+    run(npm.current_dir(&bindings).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
+    shell::write(&stamp, &wanted)
 }
 
 /// A Chromium or Chrome: `CHROME_PATH`, or found on the `PATH`.
