@@ -60,13 +60,14 @@ pub struct Options {
     /// what the passes are tested against.
     pub optimize: bool,
     /// Whether the graph is followed to the letter where a model is quantised dynamically: one range per tensor, as ONNX
-    /// defines it, padding and the whole batch included. Otherwise each row (token) has its own.
+    /// defines it, padding and the whole batch included. Otherwise each row (token) has its own, which is closer to the
+    /// model before quantisation, and a text's result depends neither on padding nor on its neighbours in a batch.
     pub literal: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { optimize: true, literal: true }
+        Options { optimize: true, literal: false }
     }
 }
 

@@ -99,8 +99,8 @@ pub fn assert_passes_keep_meaning(model: &Model, shapes: &[&[usize]]) {
             (port.name.as_str(), TensorView { shape, data })
         })
         .collect();
-    let mut plain = Session::with_options(model.clone(), Options { optimize: false, ..Options::default() }).unwrap();
-    let mut fast = Session::new(model.clone()).unwrap();
+    let run = |optimize| Session::with_options(model.clone(), Options { optimize, literal: true }).unwrap();
+    let (mut plain, mut fast) = (run(false), run(true));
     let (plain, fast) = (plain.run(&views).unwrap(), fast.run(&views).unwrap());
     for ((_, a), (_, b)) in plain.iter().zip(fast.iter()) {
         assert_eq!(a.shape, b.shape);
