@@ -168,17 +168,26 @@ impl Dim {
         if endless(self) || endless(other) {
             return if endless(self) { other } else { self }.clone();
         }
-        match other.sub(self).sign() {
-            Some(s) => if s >= 0 { self } else { other }.clone(),
+        match self.is_at_most(other) {
+            Some(smaller) => if smaller { self } else { other }.clone(),
             None => Dim::atom(Atom::Min(Box::new(ordered(self, other)))),
         }
     }
 
     /// The larger.
     pub fn larger(&self, other: &Dim) -> Dim {
-        match self.sub(other).sign() {
-            Some(s) => if s >= 0 { self } else { other }.clone(),
+        match self.is_at_most(other) {
+            Some(smaller) => if smaller { other } else { self }.clone(),
             None => Dim::atom(Atom::Max(Box::new(ordered(self, other)))),
+        }
+    }
+
+    /// Whether it is never more than `other`, or (`false`) never less; `None` if that depends on the symbols.
+    fn is_at_most(&self, other: &Dim) -> Option<bool> {
+        let never_negative = |d: Dim| d.at_least().is_some_and(|low| low >= 0);
+        match never_negative(other.sub(self)) {
+            true => Some(true),
+            false => never_negative(self.sub(other)).then_some(false),
         }
     }
 
@@ -344,6 +353,8 @@ mod tests {
         assert_eq!(s(0).sub(&Dim::Const(1)).sign(), None);
         assert_eq!(s(0).smaller(&Dim::Const(i64::MAX)).evaluate(&|_| Some(Dim::Const(7))), Some(Dim::Const(7)));
         assert_eq!(s(0).larger(&Dim::Const(0)), s(0));
+        assert_eq!(s(0).smaller(&Dim::Const(1)), Dim::Const(1));
+        assert_eq!(s(0).sub(&Dim::Const(1)).larger(&Dim::Const(0)), s(0).sub(&Dim::Const(1)));
         let clipped = s(1).smaller(&Dim::Const(128));
         assert_eq!(clipped.as_min(), Some((&Dim::Const(128), &s(1))));
         assert_eq!(clipped.evaluate(&|_| Some(Dim::Const(300))), Some(Dim::Const(128)));

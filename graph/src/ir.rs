@@ -335,6 +335,13 @@ pub enum Op {
     LinearBlocks { activation: Activation, code: Code, block: usize, k: usize, n: usize },
 
     // What only passes make:
+    /// `(q, k, v, lengths, grid, [mask])`: `Attention` of texts of different lengths that stand one behind the other.
+    ///
+    /// k and v are `[1, tokens, ...]`: of text `i`, `lengths[i]` (i64) rows. q is alike, or `[1, texts, ...]` with one query
+    /// for each text. Each text attends to all of itself and to nothing else. `grid` is `[texts, longest]`: only its shape
+    /// is read, which bounds the lengths. The mask is as of `Attention`, for `[texts, heads, longest, longest]`.
+    #[allow(missing_docs)]
+    AttentionStacked { heads: usize, scale: f32 },
     /// `()`: a vector of integers that depend on nothing but the shape of the inputs.
     Dims(Vec<Dim>),
     /// `(x) -> (y: u8, scale: f32 [rows], zero_point: u8 [rows])`: as `DynamicQuantizeLinear`, with one range per row, that is

@@ -8,6 +8,7 @@ mod error;
 mod exec;
 pub mod infer;
 pub mod ir;
+mod padding;
 pub mod passes;
 mod plan;
 mod session;

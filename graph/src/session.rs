@@ -4,9 +4,11 @@ use crate::check;
 use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
-use crate::infer::{self, Inference, Limit};
+use crate::infer::{self, Limit};
 use crate::ir::{DType, Model, Port, PortDim};
+use crate::padding::Padding;
 use crate::passes;
+use crate::passes::stack::{self, FEEDS, Stacked};
 use crate::plan::{Buffer, Plan, View};
 use crate::tensor::{Data, TensorView};
 use crate::weights::{Aligned, Weights};
@@ -15,6 +17,8 @@ use crate::weights::{Aligned, Weights};
 /// From then on a run allocates nothing.
 pub struct Session {
     model: Model,
+    /// The same without work on padding, for masks that allow it.
+    stacked: Option<Stacked>,
     weights: Weights,
     symbols: Vec<String>,
     limits: Vec<Limit>,
@@ -23,9 +27,10 @@ pub struct Session {
     fused: Vec<(&'static str, usize)>,
 }
 
-/// A plan with the symbol values that it is for.
+/// A plan with the symbol values that it is for; of the stacked model, if there is a number of tokens.
 struct Cached {
     values: Vec<usize>,
+    tokens: Option<usize>,
     used: u64,
     plan: Plan,
 }
@@ -60,8 +65,9 @@ pub struct Options {
     /// what the passes are tested against.
     pub optimize: bool,
     /// Whether the graph is followed to the letter where a model is quantised dynamically: one range per tensor, as ONNX
-    /// defines it, padding and the whole batch included. Otherwise each row (token) has its own, which is closer to the
-    /// model before quantisation, and a text's result depends neither on padding nor on its neighbours in a batch.
+    /// defines it; and everything is computed, on padding and for tokens that nothing reads, too. Otherwise each row
+    /// (token) has a range of its own, which is closer to the model before quantisation, and a text costs and gives what
+    /// it does alone and without padding.
     pub literal: bool,
 }
 
@@ -95,10 +101,12 @@ impl Session {
         limits.sort_by_key(|l| (l.0, l.1));
         limits.dedup_by_key(|l| l.0);
         let symbols = infer::symbols(&model);
-        let weights = Weights::take(&mut model)?;
-        let session = Session { model, weights, symbols, limits, plans: Vec::new(), arena: Aligned::default(), fused };
+        let mut stacked = if options.optimize && !options.literal { stack::run(&model)? } else { None };
+        let weights = take_weights(&mut model, stacked.as_mut().map(|stacked| &mut stacked.model))?;
+        let (plans, arena) = (Vec::new(), Aligned::default());
+        let session = Session { model, stacked, weights, symbols, limits, plans, arena, fused };
         // What the smallest shape cannot do, no shape can: better said now than at the first text.
-        session.plan(&vec![1; session.symbols.len()])?;
+        session.plan(&vec![1; session.symbols.len()], None)?;
         Ok(session)
     }
 
@@ -131,13 +139,23 @@ impl Session {
     /// runs; [`Error::IndexOutOfRange`] when an id is over a table. The session can be used again after each.
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
         let index = self.prepare(inputs)?;
-        let Session { model, weights, plans, arena, .. } = self;
-        let plan = &plans[index].plan;
+        let padding = self.padding(inputs);
+        let Session { model, stacked, weights, plans, arena, .. } = self;
+        let Cached { plan, tokens, .. } = &plans[index];
         for (port, view) in model.inputs.iter().zip(&plan.inputs) {
             if let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) {
                 arena.bytes_mut()[view.range()].copy_from_slice(tensor.data.bytes());
             }
         }
+        let model = match (tokens, padding, stacked) {
+            (Some(_), Some(padding), Some(stacked)) => {
+                for ((_, feed), view) in FEEDS.iter().zip(&plan.inputs[model.inputs.len()..]) {
+                    padding.fill(*feed, bytemuck::cast_slice_mut(&mut arena.bytes_mut()[view.range()]));
+                }
+                &stacked.model
+            }
+            _ => &*model,
+        };
         let memory = Memory::new(arena.bytes_mut(), weights, plan);
         for step in &plan.steps {
             exec::run(&model.nodes[step.node], step, &memory)?;
@@ -173,15 +191,18 @@ impl Session {
                 return Err(wrong("every dimension must be at least 1".into()));
             }
         }
+        let tokens = self.padding(inputs).and_then(|padding| padding.tokens());
         // An arena that could not be had leaves plans that do not fit.
-        let fits = |c: &Cached| c.plan.arena <= self.arena.bytes().len() && self.matches(&c.values, inputs);
+        let fits = |c: &Cached| {
+            c.tokens == tokens && c.plan.arena <= self.arena.bytes().len() && self.matches(&c.values, inputs)
+        };
         if let Some(index) = self.plans.iter().position(fits) {
             let newest = self.plans.iter().map(|c| c.used).max().unwrap_or(0);
             self.plans[index].used = newest + 1;
             return Ok(index);
         }
         let values = self.symbol_values(inputs)?;
-        let plan = self.plan(&values)?;
+        let plan = self.plan(&values, tokens)?;
         if plan.arena > self.arena.bytes().len() {
             // The old arena goes first, so that both never exist; if the new one cannot be had, the next call retries.
             self.arena = Aligned::default();
@@ -193,7 +214,7 @@ impl Session {
             self.plans.swap_remove(oldest);
         }
         let used = self.plans.iter().map(|c| c.used).max().unwrap_or(0) + 1;
-        self.plans.push(Cached { values, used, plan });
+        self.plans.push(Cached { values, tokens, used, plan });
         Ok(self.plans.len() - 1)
     }
 
@@ -253,19 +274,34 @@ impl Session {
         Ok(values.into_iter().map(|v| v.map_or(1, |(size, _)| size)).collect())
     }
 
-    fn infer(&self, values: &[usize]) -> Result<Inference, Error> {
-        let values: Vec<Dim> = values.iter().map(|&v| v.into()).collect();
-        infer::infer(&self.model, &values)
+    /// What the inputs say about padding, if there is a model that cares.
+    fn padding<'a>(&self, inputs: &[(&str, TensorView<'a>)]) -> Option<Padding<'a>> {
+        let stacked = self.stacked.as_ref()?;
+        let find =
+            |i: usize| inputs.iter().find(|(name, _)| *name == self.model.inputs[i].name).map(|(_, tensor)| tensor);
+        let &[texts, seq] = find(stacked.grid)?.shape else { return None };
+        let flags = match stacked.mask {
+            Some(mask) => Some(find(mask).filter(|mask| mask.shape == [texts, seq])?.data),
+            None => None,
+        };
+        Some(Padding { flags, texts, seq })
     }
 
-    fn plan(&self, values: &[usize]) -> Result<Plan, Error> {
-        Plan::new(&self.model, &self.infer(values)?, &self.weights)
+    /// The plan for these symbol values, of the stacked model if there is a number of tokens.
+    fn plan(&self, values: &[usize], tokens: Option<usize>) -> Result<Plan, Error> {
+        let values: Vec<Dim> = values.iter().copied().chain(tokens).map(Dim::from).collect();
+        let model = match (&self.stacked, tokens) {
+            (Some(stacked), Some(_)) => &stacked.model,
+            _ => &self.model,
+        };
+        Plan::new(model, &infer::infer(model, &values)?, &self.weights)
     }
 
     /// What was done to the model and what it costs.
     pub fn report(&self) -> Report {
         let mut operators: Vec<(String, usize)> = Vec::new();
-        for node in &self.model.nodes {
+        let model = self.stacked.as_ref().map_or(&self.model, |stacked| &stacked.model);
+        for node in &model.nodes {
             let name = node.op.name();
             match operators.iter_mut().find(|(n, _)| *n == name) {
                 Some((_, count)) => *count += 1,
@@ -283,8 +319,18 @@ impl Session {
     pub fn shape_report(&self, sizes: &[(&str, usize)]) -> Result<ShapeReport, Error> {
         let size = |name: &String| sizes.iter().find(|(n, _)| n == name).map_or(1, |(_, size)| *size);
         let values: Vec<usize> = self.symbols.iter().map(size).collect();
-        let plan = self.plan(&values)?;
+        let plan = self.plan(&values, self.all_tokens(&values))?;
         Ok(ShapeReport { steps: plan.steps.len(), arena_bytes: plan.arena })
+    }
+
+    /// How many tokens a batch has in which there is no padding.
+    fn all_tokens(&self, values: &[usize]) -> Option<usize> {
+        let port = &self.model.inputs[self.stacked.as_ref()?.grid];
+        let size = |dim: &PortDim| match dim {
+            PortDim::Fixed(n) => Some(*n),
+            PortDim::Symbol(name) => values.get(self.symbols.iter().position(|s| s == name)?).copied(),
+        };
+        port.dims.as_ref()?.iter().map(size).product()
     }
 
     /// Bytes of memory held now: weights, arena and the numbers of plans.
@@ -292,6 +338,19 @@ impl Session {
         let plans: usize = self.plans.iter().map(|c| c.plan.constants.bytes().len()).sum();
         self.weights.len() + self.arena.bytes().len() + plans
     }
+}
+
+/// Packs the constants that two forms of a model read, each once.
+fn take_weights(model: &mut Model, stacked: Option<&mut Model>) -> Result<Weights, Error> {
+    let Some(stacked) = stacked else { return Weights::take(model) };
+    let count = model.nodes.len();
+    // One list of nodes for a moment, since a constant is let go when its readers have theirs.
+    model.nodes.append(&mut stacked.nodes);
+    model.constants.extend(std::mem::take(&mut stacked.constants));
+    let weights = Weights::take(model)?;
+    stacked.nodes = model.nodes.split_off(count);
+    stacked.constants = model.constants.clone();
+    Ok(weights)
 }
 
 /// The results of a run, in the session's memory until its next run.

@@ -15,6 +15,13 @@ pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Si
         Op::Attention { heads, .. } => {
             input(2).map_or(0, |(_, v)| attention::scratch_len(&head_shape(*heads, 1.0, &a, &b, &v)))
         }
+        Op::AttentionStacked { heads, .. } => match (input(2), input(4)) {
+            (Some((_, v)), Some((_, grid))) => {
+                let shape = head_shape(*heads, 1.0, &a, &b, &v);
+                attention::scratch_len(&attention::Shape { seq_q: grid[1], seq_k: grid[1], ..shape })
+            }
+            _ => 0,
+        },
         Op::Gemm { trans_b: true, .. } => gemm::packed_len(b[1], b[0]),
         _ => {
             let (k, n) = matrix_of(&b);
@@ -132,40 +139,88 @@ fn head_shape(heads: usize, scale: f32, q: &Sizes, k: &Sizes, v: &Sizes) -> atte
     attention::Shape { seq_q: q[1], seq_k: k[1], head_dim: q[2] / heads, v_dim: v[2] / heads, scale }
 }
 
+/// A mask that broadcasts to `[batch, heads, seq_q, seq_k]`.
+struct Masks<'m> {
+    data: &'m [f32],
+    strides: [usize; MAX_RANK],
+}
+
+impl<'m> Masks<'m> {
+    fn of(step: &Step, i: usize, scores: &Sizes, memory: &'m Memory) -> Option<Masks<'m>> {
+        let view = step.inputs.get(i)?.as_ref()?;
+        Some(Masks { data: memory.read(view), strides: broadcast_strides(&view.shape, scores) })
+    }
+
+    fn at(&self, batch: usize, head: usize) -> Mask<'m> {
+        let [of_batch, of_head, row_stride, ..] = self.strides;
+        Mask { data: &self.data[batch * of_batch + head * of_head..], row_stride }
+    }
+}
+
+/// Rows `first..` of one head of a `[.., rows, heads * dim]` tensor: where they start, and how far they are apart.
+fn head_rows(view: &View, first: usize, head: usize, dim: usize) -> (usize, usize) {
+    let stride = view.shape[2];
+    (first * stride + head * dim, stride)
+}
+
+/// The kernel on one head of one text: `first` are the rows at which its queries and its keys begin.
+fn attend(
+    shape: &attention::Shape,
+    head: usize,
+    [q, k, v]: [&View; 3],
+    [first_q, first_k]: [usize; 2],
+    mask: Option<Mask>,
+    out: (&View, &mut [f32]),
+    memory: &Memory,
+    scratch: &mut [f32],
+) {
+    let part = |view, first, dim| {
+        let (start, stride) = head_rows(view, first, head, dim);
+        Rows { data: &memory.read::<f32>(view)[start..], stride }
+    };
+    let (d, dv) = (shape.head_dim, shape.v_dim);
+    let (start, stride) = head_rows(out.0, first_q, head, dv);
+    let (q, k, v) = (part(q, first_q, d), part(k, first_k, d), part(v, first_k, dv));
+    attention::attention(shape, q, k, v, mask, &mut out.1[start..], stride, scratch);
+}
+
 pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) {
-    let [q, k, v] = [0, 1, 2].map(|i| operand(step, i));
+    let qkv @ [q, k, v] = [0, 1, 2].map(|i| operand(step, i));
     let out = &step.outputs[0];
     let shape = head_shape(heads, scale, &q.shape, &k.shape, &v.shape);
     let scores = Sizes::new(&[q.shape[0], heads, shape.seq_q, shape.seq_k]).unwrap_or_default();
-    let mask = step.inputs.get(3).and_then(Option::as_ref).map(|m| (m, broadcast_strides(&m.shape, &scores)));
+    let mask = Masks::of(step, 3, &scores, memory);
     let scratch = scratch(step, memory);
     let result: &mut [f32] = memory.write(out);
-    let rows = |view: &View, batch: usize, head: usize, dim: usize| -> (usize, usize) {
-        let stride = view.shape[2];
-        (batch * view.shape[1] * stride + head * dim, stride)
-    };
     for batch in 0..q.shape[0] {
         for head in 0..heads {
-            let part = |view, dim| {
-                let (start, stride) = rows(view, batch, head, dim);
-                Rows { data: &memory.read::<f32>(view)[start..], stride }
-            };
-            let mask = mask.as_ref().map(|(view, strides)| Mask {
-                data: &memory.read::<f32>(view)[batch * strides[0] + head * strides[1]..],
-                row_stride: strides[2],
-            });
-            let (start, stride) = rows(out, batch, head, shape.v_dim);
-            let (d, dv) = (shape.head_dim, shape.v_dim);
-            attention::attention(
-                &shape,
-                part(q, d),
-                part(k, d),
-                part(v, dv),
-                mask,
-                &mut result[start..],
-                stride,
-                scratch,
-            );
+            let mask = mask.as_ref().map(|mask| mask.at(batch, head));
+            let first = [batch * shape.seq_q, batch * shape.seq_k];
+            attend(&shape, head, qkv, first, mask, (out, result), memory, scratch);
         }
+    }
+}
+
+pub(super) fn attention_stacked(heads: usize, scale: f32, step: &Step, memory: &Memory) {
+    let qkv @ [q, k, v] = [0, 1, 2].map(|i| operand(step, i));
+    let out = &step.outputs[0];
+    let lengths: &[i64] = memory.read(operand(step, 3));
+    let shape = head_shape(heads, scale, &q.shape, &k.shape, &v.shape);
+    let one_query_each = shape.seq_q != shape.seq_k;
+    let grid = operand(step, 4).shape;
+    let scores = Sizes::new(&[grid[0], heads, grid[1], grid[1]]).unwrap_or_default();
+    let mask = Masks::of(step, 5, &scores, memory);
+    let scratch = scratch(step, memory);
+    let result: &mut [f32] = memory.write(out);
+    let mut first = 0;
+    for (text, &length) in lengths.iter().enumerate() {
+        let length = length as usize;
+        let (seq_q, first_q) = if one_query_each { (1, text) } else { (length, first) };
+        let shape = attention::Shape { seq_q, seq_k: length, ..shape };
+        for head in 0..heads {
+            let mask = mask.as_ref().map(|mask| mask.at(text, head));
+            attend(&shape, head, qkv, [first_q, first], mask, (out, result), memory, scratch);
+        }
+        first += length;
     }
 }

@@ -22,7 +22,9 @@ pub(crate) use memory::Memory;
 pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> Result<usize, Error> {
     let input = |i: usize| inputs.get(i).copied().flatten();
     Ok(match &node.op {
-        Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } => matrix::scratch_floats(&node.op, &input) * 4,
+        Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } | Op::AttentionStacked { .. } => {
+            matrix::scratch_floats(&node.op, &input) * 4
+        }
         Op::MatMulInteger => quantized::scratch_bytes(&input),
         Op::LinearBlocks { k, .. } => gemm_blocks::scratch_len(*k).saturating_mul(4),
         // Zero points widened to i32.
@@ -42,7 +44,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
         Op::Where | Op::Binary(_) | Op::Gemm { .. } | Op::MatMul | Op::MatMulInteger => 2,
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } | Op::CumSum { .. } => 2,
         Op::Attention { .. } | Op::Linear { .. } => 2,
-        Op::LinearInt8 { .. } => 5,
+        Op::LinearInt8 { .. } | Op::AttentionStacked { .. } => 5,
         Op::LinearBlocks { .. } => 3,
         Op::Range => 3,
         Op::ConstantOfShape { .. } | Op::Dims(_) | Op::Shape { .. } => 0,
@@ -129,6 +131,7 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
         Op::LinearBlocks { activation, code, block, k, n } => {
             quantized::linear_blocks(*activation, *code, *block, [*k, *n], step, memory);
         }
+        Op::AttentionStacked { heads, scale } => matrix::attention_stacked(*heads, *scale, step, memory),
         Op::Linear { activation, alpha, .. } => matrix::linear(*activation, *alpha, step, memory),
         Op::LinearInt8 { activation } => quantized::linear(*activation, step, memory),
         Op::MatMulInteger => quantized::matmul(step, memory),

@@ -278,6 +278,13 @@ impl Visit<'_> {
                     <[Dim; 3]>::try_from(x.shape).unwrap_or_else(|_| std::array::from_fn(|_| Dim::Const(0)));
                 (x.dtype, vec![batch, seq, v.shape[2].clone()])
             }
+            Op::AttentionStacked { .. } => {
+                let v = known!(self.fact(2));
+                let (3, [_, _, v_dim]) = (rank, v.shape.as_slice()) else {
+                    return self.invalid("attention wants tensors of rank 3");
+                };
+                (x.dtype, vec![x.shape[0].clone(), x.shape[1].clone(), v_dim.clone()])
+            }
             Op::QuantizeLinear { .. } => (self.fact(2).map_or(DType::U8, |z| z.dtype), x.shape),
             Op::DequantizeLinear { .. } => (DType::F32, x.shape),
             Op::Linear { trans_b, .. } => {

@@ -8,6 +8,7 @@ mod attention;
 mod cleanup;
 mod constants;
 mod expand;
+mod first_rows;
 mod gelu;
 mod layer_norm;
 mod layout;
@@ -17,6 +18,7 @@ mod quantized;
 mod rewrite;
 mod shapes;
 mod softmax;
+pub mod stack;
 
 use crate::error::Error;
 use crate::ir::Model;

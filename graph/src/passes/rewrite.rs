@@ -128,6 +128,18 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
+    /// To go with what `model` has.
+    pub fn after(model: &Model) -> Fresh {
+        Fresh { next: model.value_count, constants: Vec::new(), nodes: Vec::new() }
+    }
+
+    /// Gives everything to `model`, behind what it has.
+    pub fn add_to(self, model: &mut Model) {
+        model.nodes.extend(self.nodes);
+        model.constants.extend(self.constants);
+        model.value_count = self.next;
+    }
+
     pub fn value(&mut self) -> ValueId {
         self.next += 1;
         ValueId(self.next - 1)
@@ -172,7 +184,7 @@ pub(super) fn rewrite(
     rule: impl Fn(&Matcher, &Node, &mut Fresh) -> Option<()>,
 ) -> Result<usize, Error> {
     let mut replaced = Vec::new();
-    let mut fresh = Fresh { next: model.value_count, constants: Vec::new(), nodes: Vec::new() };
+    let mut fresh = Fresh::after(model);
     let matcher = Matcher::new(model)?;
     let mut constants = Vec::new();
     for (i, node) in model.nodes.iter().enumerate() {

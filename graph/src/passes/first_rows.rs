@@ -1,0 +1,76 @@
+//! Only rows that are read: where a stacked model takes the first token of each text, the operators before it need to
+//! work on these tokens alone. In the last layer that leaves keys and values, which attention needs of all tokens; the
+//! query, the projection behind attention and the whole feed-forward network run on one row for each text.
+
+use super::rewrite::Fresh;
+use crate::ir::{Model, Node, Op, ValueId};
+use std::collections::HashMap;
+
+/// Moves `Gather(x, firsts)` towards the inputs, past operators whose other rows nobody reads. `tokens` are the values
+/// that have a row for each token.
+pub fn run(model: &mut Model, tokens: &[ValueId], firsts: ValueId) {
+    let count = model.value_count as usize;
+    let mut has_rows = vec![false; count];
+    tokens.iter().for_each(|id| has_rows[id.0 as usize] = true);
+    // Of each value: is every reader content with the first rows?
+    let mut suffices = vec![true; count];
+    model.outputs.iter().for_each(|port| suffices[port.value.0 as usize] = false);
+    let is_first = |node: &Node| node.op == Op::Gather { axis: 1 } && node.input(1) == Some(firsts);
+    // Scales and zero points have no axis before the one of tokens.
+    let mut is_vector = vec![false; count];
+    for node in model.nodes.iter().filter(|node| node.op == Op::QuantizeRows) {
+        node.outputs.iter().skip(1).for_each(|id| is_vector[id.0 as usize] = true);
+    }
+    let mut moved = vec![false; model.nodes.len()];
+    for (i, node) in model.nodes.iter().enumerate().rev() {
+        if is_first(node) {
+            continue;
+        }
+        let is_row_wise = !matches!(node.op, Op::Gather { axis: 1 } | Op::Expand);
+        moved[i] = is_row_wise && node.outputs.iter().all(|id| has_rows[id.0 as usize] && suffices[id.0 as usize]);
+        for (j, id) in node.inputs.iter().enumerate() {
+            if let Some(id) = id
+                && !(moved[i] && is_selected(&node.op, j))
+            {
+                suffices[id.0 as usize] = false;
+            }
+        }
+    }
+    let mut fresh = Fresh::after(model);
+    let mut selected: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut renamed: HashMap<ValueId, ValueId> = HashMap::new();
+    for (mut node, moved) in std::mem::take(&mut model.nodes).into_iter().zip(moved) {
+        for id in node.inputs.iter_mut().flatten() {
+            *id = renamed.get(id).copied().unwrap_or(*id);
+        }
+        if is_first(&node)
+            && let Some(&rows) = node.input(0).and_then(|x| selected.get(&x))
+        {
+            // Nothing is left to gather.
+            renamed.extend(node.outputs.first().map(|&output| (output, rows)));
+            continue;
+        }
+        if moved {
+            for j in 0..node.inputs.len() {
+                if let Some(id) = node.inputs[j].filter(|id| has_rows[id.0 as usize] && is_selected(&node.op, j)) {
+                    node.inputs[j] = Some(*selected.entry(id).or_insert_with(|| {
+                        let axis = i64::from(!is_vector[id.0 as usize]);
+                        fresh.node(Op::Gather { axis }, &[id, firsts], &node.name)
+                    }));
+                }
+            }
+            for id in &mut node.outputs {
+                let value = fresh.value();
+                selected.insert(*id, value);
+                *id = value;
+            }
+        }
+        fresh.push(node);
+    }
+    fresh.add_to(model);
+}
+
+/// Whether operand `i` may be of some rows only when the result is.
+fn is_selected(op: &Op, i: usize) -> bool {
+    !matches!(op, Op::AttentionStacked { .. }) || i == 0
+}
