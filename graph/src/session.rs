@@ -9,7 +9,8 @@ use crate::ir::{DType, Model, Port, PortDim};
 use crate::passes;
 use crate::plan::{Buffer, Plan, View};
 use crate::tensor::{Data, TensorView};
-use crate::weights::{Aligned, Weights};
+use crate::weights::{Aligned, Integers, Weights};
+use fourlane_kernels::gemm_int8::Mode as IntegerMode;
 
 /// Runs one model. Shapes may change from call to call: the first call of a shape plans it, later ones find the plan.
 /// From then on a run allocates nothing.
@@ -42,6 +43,8 @@ pub struct Report {
     pub passes: Vec<(&'static str, usize)>,
     /// Bytes of the constants as they are kept in memory.
     pub weight_bytes: usize,
+    /// `(mode, weights)` for each way in which weights are multiplied as integers; see [`IntegerMode`].
+    pub integer_modes: Vec<(&'static str, usize)>,
 }
 
 /// What one shape costs.
@@ -63,11 +66,16 @@ pub struct Options {
     /// defines it, padding and the whole batch included. Otherwise each row (token) has its own, which is closer to the
     /// model before quantisation, and a text's result depends neither on padding nor on its neighbours in a batch.
     pub literal: bool,
+    /// Whether rows may be quantised to 7 bits instead of 8 where that is faster. Not if `literal`.
+    pub fast: bool,
+    /// How integers are multiplied. `None`: the way that is fastest on this engine for each weight. All give the same
+    /// bits; a forced one is for tests and measurements.
+    pub integer_mode: Option<IntegerMode>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { optimize: true, literal: false }
+        Options { optimize: true, literal: false, fast: false, integer_mode: None }
     }
 }
 
@@ -75,7 +83,7 @@ impl Session {
     /// Improves the model, packs its weights and checks that every operator can run.
     ///
     /// # Errors
-    /// [`Error::InvalidModel`] and [`Error::Unsupported`], naming the node.
+    /// [`Error::InvalidModel`] and [`Error::Unsupported`], naming the node; [`Error::WrongMode`].
     pub fn new(model: Model) -> Result<Session, Error> {
         Session::with_options(model, Options::default())
     }
@@ -95,7 +103,7 @@ impl Session {
         limits.sort_by_key(|l| (l.0, l.1));
         limits.dedup_by_key(|l| l.0);
         let symbols = infer::symbols(&model);
-        let weights = Weights::take(&mut model)?;
+        let weights = Weights::take(&mut model, Integers::new(&options)?)?;
         let session = Session { model, weights, symbols, limits, plans: Vec::new(), arena: Aligned::default(), fused };
         // What the smallest shape cannot do, no shape can: better said now than at the first text.
         session.plan(&vec![1; session.symbols.len()])?;
@@ -273,7 +281,12 @@ impl Session {
             }
         }
         operators.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        Report { operators, passes: self.fused.clone(), weight_bytes: self.weights.len() }
+        Report {
+            operators,
+            passes: self.fused.clone(),
+            weight_bytes: self.weights.len(),
+            integer_modes: self.weights.modes(),
+        }
     }
 
     /// What a run costs whose free dimensions have these sizes (by symbol name; 1 for those not given).

@@ -25,8 +25,7 @@ pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> R
         Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } => matrix::scratch_floats(&node.op, &input) * 4,
         Op::MatMulInteger => quantized::scratch_bytes(&input),
         Op::LinearBlocks { k, .. } => gemm_blocks::scratch_len(*k).saturating_mul(4),
-        // Zero points widened to i32.
-        Op::LinearInt8 { .. } => input(2).map_or(0, |(_, s)| s.count() * 4),
+        Op::LinearInt8 { .. } => quantized::linear_scratch_bytes(&input),
         // Row gathering reads i64.
         Op::Gather { .. } => input(1).filter(|(t, _)| *t == DType::I32).map_or(0, |(_, s)| s.count() * 8),
         _ => 0,

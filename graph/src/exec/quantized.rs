@@ -16,11 +16,29 @@ pub(super) fn scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> 
     match input(1) {
         Some((_, b)) if b.len() >= 2 => {
             let (k, n) = (b[b.len() - 2], b[b.len() - 1]);
-            // Packed b, then zero points widened to i32.
-            gemm_int8::packed_len(k, n).next_multiple_of(16) + zero_points_bytes(input(2), input(3))
+            let m = input(0).map_or(1, |(_, a)| rows(&a));
+            // Packed b, zero points widened to i32, and what the kernel needs.
+            let packed = gemm_int8::packed_len(k, n).next_multiple_of(16);
+            packed.saturating_add(zero_points_bytes(input(2), input(3))).saturating_add(kernel_bytes(m, k))
         }
         _ => 0,
     }
+}
+
+/// Zero points widened to i32, and what the kernel needs.
+pub(super) fn linear_scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
+    let Some((_, x)) = input(0) else { return 0 };
+    let (m, k) = (rows(&x), x.last().copied().unwrap_or(1));
+    input(2).map_or(0, |(_, zero)| zero.count() * 4).saturating_add(kernel_bytes(m, k))
+}
+
+/// Rows of all matrices of a stack together.
+fn rows(shape: &Sizes) -> usize {
+    shape[..shape.len().saturating_sub(1)].iter().product()
+}
+
+fn kernel_bytes(m: usize, k: usize) -> usize {
+    gemm_int8::scratch_len(m, k).saturating_mul(4)
 }
 
 fn zero_points_bytes(a: Option<(DType, Sizes)>, b: Option<(DType, Sizes)>) -> usize {
@@ -85,7 +103,8 @@ pub(super) fn matmul(step: &Step, memory: &Memory) {
     let packed = gemm_int8::packed_len(k, n);
     let (panels, zeros) = memory.write::<u8>(&step.scratch).split_at_mut(packed.next_multiple_of(16));
     let zeros: &mut [i32] = bytemuck::cast_slice_mut(zeros);
-    let (a_zero, b_zero) = zeros.split_at_mut(zero(2).map_or(1, |z| z.shape.count().max(1)));
+    let (a_zero, rest) = zeros.split_at_mut(zero(2).map_or(1, |z| z.shape.count().max(1)));
+    let (b_zero, scratch) = rest.split_at_mut(zero(3).map_or(1, |z| z.shape.count().max(1)));
     zero_points(zero(2), memory, a_zero);
     zero_points(zero(3), memory, b_zero);
     let panels = &mut panels[..packed];
@@ -94,7 +113,7 @@ pub(super) fn matmul(step: &Step, memory: &Memory) {
         let (at_a, at_b) = stack.pair(i);
         gemm_int8::pack_b(k, n, int8(b.dtype, &y[at_b * k * n..][..k * n]), n, 1, panels);
         let (x, result) = (int8(a.dtype, &x[at_a * m * k..][..m * k]), &mut result[i * m * n..][..m * n]);
-        gemm_int8::gemm_i32(m, n, k, x, k, a_zero, panels, b_zero, result, n);
+        gemm_int8::gemm_i32(m, n, k, x, k, a_zero, panels, b_zero, result, n, scratch);
     }
 }
 
@@ -102,7 +121,8 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
     let (x, out) = (operand(step, 0), &step.outputs[0]);
     let (k, n) = (x.shape[x.shape.len() - 1], out.shape[out.shape.len() - 1]);
     let m = out.shape.count().checked_div(n).unwrap_or(0);
-    let a_zero: &mut [i32] = memory.write(&View { dtype: DType::I32, shape: operand(step, 2).shape, ..step.scratch });
+    let scratch: &mut [i32] = bytemuck::cast_slice_mut(memory.write::<u8>(&step.scratch));
+    let (a_zero, scratch) = scratch.split_at_mut(operand(step, 2).shape.count());
     zero_points(step.inputs[2].as_ref(), memory, a_zero);
     let (bias, residual) = (optional(step, memory, 6), optional(step, memory, 7));
     let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
@@ -123,6 +143,7 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
         &epilogue,
         memory.write(out),
         n,
+        scratch,
     );
 }
 
