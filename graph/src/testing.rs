@@ -99,7 +99,7 @@ pub fn assert_passes_keep_meaning(model: &Model, shapes: &[&[usize]]) {
             (port.name.as_str(), TensorView { shape, data })
         })
         .collect();
-    let run = |optimize| Session::with_options(model.clone(), Options { optimize, literal: true }).unwrap();
+    let run = |optimize| Session::with_options(model.clone(), Options { optimize, literal: true, ..Options::default() }).unwrap();
     let (mut plain, mut fast) = (run(false), run(true));
     let (plain, fast) = (plain.run(&views).unwrap(), fast.run(&views).unwrap());
     for ((_, a), (_, b)) in plain.iter().zip(fast.iter()) {

@@ -205,7 +205,7 @@ mod tests {
     fn every_integer_mode_gives_the_same_bits() {
         let model = qdq(false);
         let x: Vec<f32> = (0..80).map(noise).collect();
-        let run = |integer_mode| {
+        let run = |integer_mode| -> Result<_, Error> {
             let options = Options { integer_mode, ..Options::default() };
             let mut session = Session::with_options(model.clone(), options)?;
             let modes = session.report().integer_modes;
