@@ -34,7 +34,7 @@ pub(super) const fn words(mode: Mode, k: usize) -> usize {
 /// Rows of the blocks that `m` rows are cut into.
 pub(super) const fn block_rows(mode: Mode, m: usize, k: usize) -> usize {
     let words = words(mode, k);
-    let most = if words == 0 { BLOCK } else { BLOCK / words } / MR * MR;
+    let most = BLOCK / if words == 0 { 1 } else { words } / MR * MR;
     let most = if most == 0 { MR } else { most };
     // Alike, in tiles, and not more than there are.
     let blocks = m.div_ceil(most);
