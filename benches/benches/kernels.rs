@@ -33,9 +33,12 @@ fn gemm_u8_i8(c: &mut Criterion) {
         let panels = &mut panels[..gemm_int8::packed_len(k, n)];
         gemm_int8::pack_b(k, n, Int8::I8(&b), n, 1, panels);
         let mut out = vec![0; m * n];
+        let mut scratch = vec![0; gemm_int8::scratch_len(m, k)];
         group.throughput(Throughput::Elements((2 * m * n * k) as u64));
         group.bench_function(BenchmarkId::from_parameter(format!("{m}x{n}x{k}")), |bench| {
-            bench.iter(|| gemm_int8::gemm_i32(m, n, k, Int8::U8(&a), k, &[128], panels, &[0], &mut out, n));
+            bench.iter(|| {
+                gemm_int8::gemm_i32(m, n, k, Int8::U8(&a), k, &[128], panels, &[0], &mut out, n, &mut scratch);
+            });
         });
     }
 }

@@ -67,6 +67,14 @@ pub enum Error {
         /// How many rows there are.
         rows: usize,
     },
+    /// A way to multiply integers was asked for in which this engine is not exact.
+    #[error("integer mode '{wanted}' gives wrong sums on this engine; '{best}' is its best")]
+    WrongMode {
+        /// The mode in the options.
+        wanted: &'static str,
+        /// The mode that would be taken without the option.
+        best: &'static str,
+    },
     /// The intermediate values of this input shape do not fit in memory.
     #[error("a run of this shape needs {bytes} bytes of memory, more than there are; use fewer or shorter texts")]
     OutOfMemory {

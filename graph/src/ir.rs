@@ -351,9 +351,9 @@ pub enum Op {
     /// `[k, n]` (`[n, k]` if `trans_b`), x `[..., k]`, bias `[n]`, residual of the output's shape.
     #[allow(missing_docs)]
     Linear { activation: Activation, alpha: f32, trans_b: bool },
-    /// `(x, x_scale, x_zero_point, weight, weight_scale, [weight_zero_point], [bias], [residual])`: as `Linear`, with
+    /// `(x, [x_scale, x_zero_point], weight, weight_scale, [weight_zero_point], [bias], [residual])`: as `Linear`, with
     /// quantised x and a constant integer weight `[k, n]`; the integer product is exact. Scale and zero point of x are single
-    /// or one per row.
+    /// or one per row; without them x is f32, and each row is quantised on the way as by `QuantizeRows`.
     #[allow(missing_docs)]
     LinearInt8 { activation: Activation },
 }

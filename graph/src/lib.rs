@@ -18,6 +18,7 @@ mod testing;
 mod weights;
 
 pub use error::Error;
+pub use fourlane_kernels::gemm_int8::Mode as IntegerMode;
 pub use ir::Model;
 pub use session::{Options, Outputs, Report, Session, ShapeReport};
 pub use tensor::{Data, TensorView};

@@ -11,7 +11,8 @@ use crate::passes;
 use crate::passes::stack::{self, FEEDS, Stacked};
 use crate::plan::{Buffer, Plan, View};
 use crate::tensor::{Data, TensorView};
-use crate::weights::{Aligned, Weights};
+use crate::weights::{Aligned, Integers, Weights};
+use fourlane_kernels::gemm_int8::Mode as IntegerMode;
 
 /// Runs one model. Shapes may change from call to call: the first call of a shape plans it, later ones find the plan.
 /// From then on a run allocates nothing.
@@ -47,6 +48,8 @@ pub struct Report {
     pub passes: Vec<(&'static str, usize)>,
     /// Bytes of the constants as they are kept in memory.
     pub weight_bytes: usize,
+    /// `(mode, weights)` for each way in which weights are multiplied as integers; see [`IntegerMode`].
+    pub integer_modes: Vec<(&'static str, usize)>,
 }
 
 /// What one shape costs.
@@ -69,11 +72,16 @@ pub struct Options {
     /// (token) has a range of its own, which is closer to the model before quantisation, and a text costs and gives what
     /// it does alone and without padding.
     pub literal: bool,
+    /// Whether rows may be quantised to 7 bits instead of 8 where that is faster. Not if `literal`.
+    pub fast: bool,
+    /// How integers are multiplied. `None`: the way that is fastest on this engine for each weight. All give the same
+    /// bits; a forced one is for tests and measurements.
+    pub integer_mode: Option<IntegerMode>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { optimize: true, literal: false }
+        Options { optimize: true, literal: false, fast: false, integer_mode: None }
     }
 }
 
@@ -81,7 +89,7 @@ impl Session {
     /// Improves the model, packs its weights and checks that every operator can run.
     ///
     /// # Errors
-    /// [`Error::InvalidModel`] and [`Error::Unsupported`], naming the node.
+    /// [`Error::InvalidModel`] and [`Error::Unsupported`], naming the node; [`Error::WrongMode`].
     pub fn new(model: Model) -> Result<Session, Error> {
         Session::with_options(model, Options::default())
     }
@@ -92,17 +100,15 @@ impl Session {
     /// As there.
     pub fn with_options(mut model: Model, options: Options) -> Result<Session, Error> {
         check::check(&model)?;
-        let fused = if options.optimize {
-            passes::run(&mut model, options.literal)?
-        } else {
-            passes::run_required(&mut model)?
-        };
+        let fused =
+            if options.optimize { passes::run(&mut model, &options)? } else { passes::run_required(&mut model)? };
         let mut limits = infer::symbolic(&model)?.limits;
         limits.sort_by_key(|l| (l.0, l.1));
         limits.dedup_by_key(|l| l.0);
         let symbols = infer::symbols(&model);
         let mut stacked = if options.optimize && !options.literal { stack::run(&model)? } else { None };
-        let weights = take_weights(&mut model, stacked.as_mut().map(|stacked| &mut stacked.model))?;
+        let integers = Integers::new(&options)?;
+        let weights = take_weights(&mut model, stacked.as_mut().map(|stacked| &mut stacked.model), integers)?;
         let (plans, arena) = (Vec::new(), Aligned::default());
         let session = Session { model, stacked, weights, symbols, limits, plans, arena, fused };
         // What the smallest shape cannot do, no shape can: better said now than at the first text.
@@ -309,7 +315,12 @@ impl Session {
             }
         }
         operators.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        Report { operators, passes: self.fused.clone(), weight_bytes: self.weights.len() }
+        Report {
+            operators,
+            passes: self.fused.clone(),
+            weight_bytes: self.weights.len(),
+            integer_modes: self.weights.modes(),
+        }
     }
 
     /// What a run costs whose free dimensions have these sizes (by symbol name; 1 for those not given).
@@ -341,13 +352,13 @@ impl Session {
 }
 
 /// Packs the constants that two forms of a model read, each once.
-fn take_weights(model: &mut Model, stacked: Option<&mut Model>) -> Result<Weights, Error> {
-    let Some(stacked) = stacked else { return Weights::take(model) };
+fn take_weights(model: &mut Model, stacked: Option<&mut Model>, integers: Integers) -> Result<Weights, Error> {
+    let Some(stacked) = stacked else { return Weights::take(model, integers) };
     let count = model.nodes.len();
     // One list of nodes for a moment, since a constant is let go when its readers have theirs.
     model.nodes.append(&mut stacked.nodes);
     model.constants.extend(std::mem::take(&mut stacked.constants));
-    let weights = Weights::take(model)?;
+    let weights = Weights::take(model, integers)?;
     stacked.nodes = model.nodes.split_off(count);
     stacked.constants = model.constants.clone();
     Ok(weights)

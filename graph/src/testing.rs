@@ -66,6 +66,9 @@ impl Builder {
     }
 }
 
+/// What a pass must not change the meaning of.
+pub const LITERAL: Options = Options { optimize: true, literal: true, fast: false, integer_mode: None };
+
 /// Numbers in -1..1 without a pattern.
 pub fn noise(i: usize) -> f32 {
     let x = (i as u32).wrapping_mul(2654435761).rotate_left(13).wrapping_mul(2246822519);
@@ -75,7 +78,7 @@ pub fn noise(i: usize) -> f32 {
 /// The operators that are left after all passes.
 pub fn optimized(model: &Model) -> Vec<String> {
     let mut model = model.clone();
-    crate::passes::run(&mut model, true).unwrap();
+    crate::passes::run(&mut model, &LITERAL).unwrap();
     model.nodes.iter().map(|node| node.op.name()).filter(|name| name != "Dims").collect()
 }
 
@@ -99,7 +102,9 @@ pub fn assert_passes_keep_meaning(model: &Model, shapes: &[&[usize]]) {
             (port.name.as_str(), TensorView { shape, data })
         })
         .collect();
-    let run = |optimize| Session::with_options(model.clone(), Options { optimize, literal: true }).unwrap();
+    let run = |optimize| {
+        Session::with_options(model.clone(), Options { optimize, literal: true, ..Options::default() }).unwrap()
+    };
     let (mut plain, mut fast) = (run(false), run(true));
     let (plain, fast) = (plain.run(&views).unwrap(), fast.run(&views).unwrap());
     for ((_, a), (_, b)) in plain.iter().zip(fast.iter()) {

@@ -24,19 +24,66 @@ const BLOCK: usize = 4 * LANES;
 /// # Panics
 /// If `x` and `out` differ in length.
 pub fn dynamic_quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
-    let zero = F32x4::splat(0.0);
-    let max = fold(x, 0.0, zero, F32x4::max, F32x4::max).into_iter().fold(0.0, f32::max);
-    let min = fold(x, 0.0, zero, F32x4::min, F32x4::min).into_iter().fold(0.0, f32::min);
-    let scale = if min == max { 1.0 } else { (max - min) / 255.0 };
-    // A float becomes an integer by saturation.
-    let zero_point = round(0.0 - min / scale) as u8;
+    let Range { scale, zero_point } = Range::of(x, u8::MAX);
     quantize_u8(x, scale, zero_point, out);
     (scale, zero_point)
+}
+
+/// Scale and zero point that fit a range to bytes from 0 up.
+#[derive(Clone, Copy)]
+pub(crate) struct Range {
+    pub scale: f32,
+    pub zero_point: u8,
+}
+
+impl Range {
+    /// What [`dynamic_quantize`] takes, for bytes up to `max`.
+    pub fn of(x: &[f32], max: u8) -> Range {
+        let zero = F32x4::splat(0.0);
+        let high = fold(x, 0.0, zero, F32x4::max, F32x4::max).into_iter().fold(0.0, f32::max);
+        let low = fold(x, 0.0, zero, F32x4::min, F32x4::min).into_iter().fold(0.0, f32::min);
+        let scale = if low == high { 1.0 } else { (high - low) / f32::from(max) };
+        // A float becomes an integer by saturation.
+        Range { scale, zero_point: round(0.0 - low / scale).min(max.into()) as u8 }
+    }
 }
 
 /// `x` rounded to an integer, ties to even, if that fits an `i8` or `u8`; else a number beyond their bounds, too.
 fn round(x: f32) -> f32 {
     (x.clamp(-1000.0, 1000.0) + ROUND) - ROUND
+}
+
+/// Quantises vectors to bytes up to some maximum.
+#[derive(Clone, Copy)]
+pub(crate) struct Quantizer {
+    scale: F32x4,
+    low: F32x4,
+    high: F32x4,
+    /// The zero point, less the bits of the rounding constant.
+    offset: I32x4,
+}
+
+impl Quantizer {
+    pub fn new(scale: f32, zero_point: u8, max: u8) -> Quantizer {
+        let zero_point = i32::from(zero_point);
+        Quantizer {
+            scale: F32x4::splat(scale),
+            low: F32x4::splat((-zero_point) as f32),
+            high: F32x4::splat((i32::from(max) - zero_point) as f32),
+            offset: I32x4::splat(zero_point - ROUND.to_bits() as i32),
+        }
+    }
+
+    /// The bytes of up to sixteen numbers, followed by those of zeros.
+    #[inline(always)]
+    pub fn vectors(&self, x: &[f32]) -> [I32x4; 4] {
+        from_fn(|i| {
+            let y = load(x, (i * LANES).min(x.len()), 0.0) / self.scale;
+            // In this order NaN becomes the lower bound.
+            let y = self.low.max(y).min(self.high);
+            (y + F32x4::splat(ROUND)).to_bits() + self.offset
+        })
+    }
 }
 
 /// ONNX `QuantizeLinear` to unsigned bytes; NaN becomes 0.
@@ -46,18 +93,9 @@ fn round(x: f32) -> f32 {
 #[inline(never)]
 pub fn quantize_u8(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
     assert!(x.len() == out.len(), "quantize: x and out differ in length");
-    let zero_point = i32::from(zero_point);
-    let low = F32x4::splat((-zero_point) as f32);
-    let high = F32x4::splat((255 - zero_point) as f32);
-    // Takes the rounding constant's bits away again.
-    let offset = I32x4::splat(zero_point - ROUND.to_bits() as i32);
+    let quantizer = Quantizer::new(scale, zero_point, u8::MAX);
     for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-        let bytes = I32x4::narrow(from_fn(|i| {
-            let y = load(x, (i * LANES).min(x.len()), 0.0) / F32x4::splat(scale);
-            // In this order NaN becomes the lower bound.
-            let y = low.max(y).min(high);
-            (y + F32x4::splat(ROUND)).to_bits() + offset
-        }));
+        let bytes = I32x4::narrow(quantizer.vectors(x));
         match out.first_chunk_mut() {
             Some(out) => *out = bytes,
             None => out.copy_from_slice(&bytes[..out.len()]),

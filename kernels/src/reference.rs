@@ -349,10 +349,10 @@ pub fn quantize(x: f32, scale: f32, zero_point: i32, low: i32, high: i32) -> i32
     y.max(low as f32).min(high as f32) as i32
 }
 
-/// ONNX `DynamicQuantizeLinear`: the bytes, the scale and the zero point.
-pub fn dynamic_quantize(x: &[f32]) -> (Vec<u8>, f32, u8) {
+/// ONNX `DynamicQuantizeLinear`, where `high` is 255: the bytes, the scale and the zero point.
+pub fn dynamic_quantize(x: &[f32], high: u8) -> (Vec<u8>, f32, u8) {
     let (min, max) = x.iter().fold((0f32, 0f32), |(min, max), &x| (min.min(x), max.max(x)));
-    let scale = if min == max { 1.0 } else { (max - min) / 255.0 };
-    let zero_point = (-min / scale).round_ties_even() as u8;
-    (x.iter().map(|&x| quantize(x, scale, zero_point.into(), 0, 255) as u8).collect(), scale, zero_point)
+    let scale = if min == max { 1.0 } else { (max - min) / f32::from(high) };
+    let zero_point = (-min / scale).round_ties_even().min(high.into()) as u8;
+    (x.iter().map(|&x| quantize(x, scale, zero_point.into(), 0, high.into()) as u8).collect(), scale, zero_point)
 }

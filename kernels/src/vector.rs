@@ -1,7 +1,7 @@
-//! The vectors that kernels are written over: 128 bits as four `f32`, four `i32` or eight `i16`.
+//! The vectors that kernels are written over: 128 bits as four `f32`, four `i32`, eight `i16` or sixteen bytes.
 //!
 //! The traits hold exactly what the kernels use. They are contracts rather than type parameters: a build has one
-//! implementation of each, named `F32x4`, `I32x4` and `I16x8` in [`crate::arch`], and kernels use those names.
+//! implementation of each, named `F32x4`, `I32x4`, `I16x8` and `I8x16` in [`crate::arch`], and kernels use those names.
 //! What the compiler vectorises by itself (square roots, say) does not appear here.
 
 use std::ops::{Add, Div, Mul, Sub};
@@ -92,12 +92,6 @@ pub(crate) trait IntVector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul
     /// The same value in every lane.
     fn splat(x: i32) -> Self;
 
-    /// Four consecutive values.
-    ///
-    /// # Safety
-    /// `from` must be valid for reading four `i32`.
-    unsafe fn load(from: *const i32) -> Self;
-
     /// Four consecutive `i16`, sign-extended.
     ///
     /// # Safety
@@ -129,16 +123,60 @@ pub(crate) trait IntVector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul
     fn narrow(vectors: [Self; 4]) -> [u8; 4 * LANES];
 }
 
-/// Eight `i16`, as operands of the integer dot product.
-pub(crate) trait ShortVector: Copy {
+/// Sixteen bytes, as operands of the integer dot products whose meaning is up to the engine; see
+/// [`Mode`](crate::gemm_int8::Mode).
+pub(crate) trait ByteVector: Copy {
+    /// What pairs of products are summed in.
+    type Short: ShortVector;
+    /// What four products are summed in.
+    type Int;
+
+    /// Sixteen consecutive bytes.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading sixteen bytes.
+    unsafe fn load(from: *const u8) -> Self;
+
+    /// Four consecutive bytes, four times.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading an `i32`.
+    unsafe fn load_quad_splat(from: *const i32) -> Self;
+
+    /// Adds to lane `i` of `sum` the four products of bytes `4 * i..` of `self`, which are signed, with those of
+    /// `other`. Those are signed or not as `signed` says, if the engine can do that.
+    fn dot_add(self, other: Self, signed: bool, sum: Self::Int) -> Self::Int;
+
+    /// Lane `i` is the sum of the products of bytes `2 * i` and `2 * i + 1` of `self`, which are signed, with those of
+    /// `other`, which are unsigned, if it fits an `i16` and the engine can do that.
+    fn dot_pairs(self, other: Self) -> Self::Short;
+}
+
+/// Eight `i16`, as operands of the integer dot product; wrapping.
+pub(crate) trait ShortVector: Copy + Add<Output = Self> {
     /// What products are summed in.
     type Int;
+
+    /// The same value in every lane.
+    fn splat(x: i16) -> Self;
+
+    /// Eight consecutive values.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading eight `i16`.
+    unsafe fn load(from: *const i16) -> Self;
 
     /// Eight consecutive bytes, sign-extended.
     ///
     /// # Safety
     /// `from` must be valid for reading eight `i8`.
     unsafe fn load_extend(from: *const i8) -> Self;
+
+    /// Writes eight consecutive values.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing eight `i16`.
+    unsafe fn store(self, to: *mut i16);
 
     /// Two consecutive values, four times.
     ///

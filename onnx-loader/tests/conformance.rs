@@ -19,7 +19,7 @@ fn is_covered(entry: &Value) -> bool {
 }
 
 /// As the ONNX operators say: what the recordings were made with.
-const LITERAL: Options = Options { optimize: true, literal: true };
+const LITERAL: Options = Options { optimize: true, literal: true, fast: false, integer_mode: None };
 
 fn collections() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,7 +1,7 @@
 //! Reads a built engine with a real parser and holds it to its instruction set.
 //!
 //! One relaxed opcode in the base build and every engine without relaxed SIMD rejects the file; no relaxed
-//! multiply-add in the other build and a third of its speed is gone without a test noticing.
+//! multiply-add or dot product in the other build and a third of its speed is gone without a test noticing.
 
 use crate::Result;
 use crate::build::Variant;
@@ -15,9 +15,10 @@ pub fn check(wasm: &[u8], variant: &Variant) -> Result {
         return validate(wasm, base).map_err(|error| format!("{file} holds opcodes beyond SIMD: {error}"));
     }
     validate(wasm, base.union(WasmFeatures::RELAXED_SIMD)).map_err(|error| format!("{file} is not valid: {error}"))?;
-    match relaxed_madds(wasm).map_err(|error| format!("{file} is not valid: {error}"))? {
-        0 => Err(format!("{file} holds no f32x4.relaxed_madd; the kernels were built without relaxed SIMD")),
-        _ => Ok(()),
+    let missing = missing(wasm).map_err(|error| format!("{file} is not valid: {error}"))?;
+    match missing.first() {
+        Some(name) => Err(format!("{file} holds no {name}; the kernels were built without relaxed SIMD")),
+        None => Ok(()),
     }
 }
 
@@ -25,17 +26,24 @@ fn validate(wasm: &[u8], features: WasmFeatures) -> wasmparser::Result<()> {
     Validator::new_with_features(features).validate_all(wasm).map(|_| ())
 }
 
-/// How often `f32x4.relaxed_madd` stands in the module.
-fn relaxed_madds(wasm: &[u8]) -> wasmparser::Result<usize> {
-    let mut count = 0;
+/// The relaxed instructions that the kernels' speed comes from and that do not stand in the module.
+fn missing(wasm: &[u8]) -> wasmparser::Result<Vec<&'static str>> {
+    let mut missing =
+        vec!["f32x4.relaxed_madd", "i32x4.relaxed_dot_i8x16_i7x16_add_s", "i16x8.relaxed_dot_i8x16_i7x16_s"];
     for payload in Parser::new(0).parse_all(wasm) {
         if let Payload::CodeSectionEntry(body) = payload? {
             for operator in body.get_operators_reader()? {
-                count += usize::from(matches!(operator?, Operator::F32x4RelaxedMadd));
+                let found = match operator? {
+                    Operator::F32x4RelaxedMadd => "f32x4.relaxed_madd",
+                    Operator::I32x4RelaxedDotI8x16I7x16AddS => "i32x4.relaxed_dot_i8x16_i7x16_add_s",
+                    Operator::I16x8RelaxedDotI8x16I7x16S => "i16x8.relaxed_dot_i8x16_i7x16_s",
+                    _ => continue,
+                };
+                missing.retain(|name| *name != found);
             }
         }
     }
-    Ok(count)
+    Ok(missing)
 }
 
 #[cfg(test)]
@@ -55,8 +63,12 @@ mod tests {
 
     const ZERO: [u8; 4] = [0x41, 0, 0xfd, 0x0f];
 
-    fn relaxed_madd() -> Vec<u8> {
-        module(&[&ZERO[..], &ZERO, &ZERO, &[0xfd, 0x85, 0x02, 0x1a]].concat())
+    /// Each of the instructions that must be there, its result dropped.
+    fn relaxed() -> Vec<u8> {
+        let madd = [&ZERO[..], &ZERO, &ZERO, &[0xfd, 0x85, 0x02, 0x1a]].concat();
+        let dot_add = [&ZERO[..], &ZERO, &ZERO, &[0xfd, 0x93, 0x02, 0x1a]].concat();
+        let dot = [&ZERO[..], &ZERO, &[0xfd, 0x92, 0x02, 0x1a]].concat();
+        module(&[madd, dot_add, dot].concat())
     }
 
     fn plain_simd() -> Vec<u8> {
@@ -65,14 +77,14 @@ mod tests {
 
     #[test]
     fn each_build_passes_with_its_own_opcodes() {
-        let [simd128, relaxed] = &VARIANTS;
+        let [simd128, variant] = &VARIANTS;
         assert_eq!(check(&plain_simd(), simd128), Ok(()));
-        assert_eq!(check(&relaxed_madd(), relaxed), Ok(()));
+        assert_eq!(check(&relaxed(), variant), Ok(()));
     }
 
     #[test]
     fn a_relaxed_opcode_in_the_base_build_is_found() {
-        let error = check(&relaxed_madd(), &VARIANTS[0]).expect_err("must not pass");
+        let error = check(&relaxed(), &VARIANTS[0]).expect_err("must not pass");
         assert!(error.contains("opcodes beyond SIMD"), "{error}");
     }
 
@@ -84,7 +96,7 @@ mod tests {
 
     #[test]
     fn damage_is_an_error() {
-        let wasm = relaxed_madd();
+        let wasm = relaxed();
         for length in 0..wasm.len() {
             assert!(check(&wasm[..length], &VARIANTS[1]).is_err(), "{length} bytes");
         }

@@ -27,8 +27,7 @@ pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> R
         }
         Op::MatMulInteger => quantized::scratch_bytes(&input),
         Op::LinearBlocks { k, .. } => gemm_blocks::scratch_len(*k).saturating_mul(4),
-        // Zero points widened to i32.
-        Op::LinearInt8 { .. } => input(2).map_or(0, |(_, s)| s.count() * 4),
+        Op::LinearInt8 { .. } => quantized::linear_scratch_bytes(&input),
         // Row gathering reads i64.
         Op::Gather { .. } => input(1).filter(|(t, _)| *t == DType::I32).map_or(0, |(_, s)| s.count() * 8),
         _ => 0,
@@ -44,7 +43,8 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
         Op::Where | Op::Binary(_) | Op::Gemm { .. } | Op::MatMul | Op::MatMulInteger => 2,
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } | Op::CumSum { .. } => 2,
         Op::Attention { .. } | Op::Linear { .. } => 2,
-        Op::LinearInt8 { .. } | Op::AttentionStacked { .. } => 5,
+        Op::LinearInt8 { .. } => 1,
+        Op::AttentionStacked { .. } => 5,
         Op::LinearBlocks { .. } => 3,
         Op::Range => 3,
         Op::ConstantOfShape { .. } | Op::Dims(_) | Op::Shape { .. } => 0,
@@ -96,6 +96,10 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
         Op::LinearBlocks { code, block, k, n, .. } => {
             quantized::check_blocks(*code, *block, [*k, *n], step).map_or(Ok(()), refuse)
         }
+        Op::AttentionStacked { .. } => match [0, 1, 2, 3].map(dtype) {
+            [Some(DType::F32), Some(DType::F32), Some(DType::F32), Some(DType::I64)] => Ok(()),
+            _ => refuse("attention of what is not float32".into()),
+        },
         Op::MatMulInteger | Op::LinearInt8 { .. } | Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => {
             quantized::check(&node.op, step).map_or(Ok(()), refuse)
         }

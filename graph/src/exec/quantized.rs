@@ -16,11 +16,29 @@ pub(super) fn scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> 
     match input(1) {
         Some((_, b)) if b.len() >= 2 => {
             let (k, n) = (b[b.len() - 2], b[b.len() - 1]);
-            // Packed b, then zero points widened to i32.
-            gemm_int8::packed_len(k, n).next_multiple_of(16) + zero_points_bytes(input(2), input(3))
+            let m = input(0).map_or(1, |(_, a)| rows(&a));
+            // Packed b, zero points widened to i32, and what the kernel needs.
+            let packed = gemm_int8::packed_len(k, n).next_multiple_of(16);
+            packed.saturating_add(zero_points_bytes(input(2), input(3))).saturating_add(kernel_bytes(m, k))
         }
         _ => 0,
     }
+}
+
+/// Zero points widened to i32, and what the kernel needs.
+pub(super) fn linear_scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
+    let Some((_, x)) = input(0) else { return 0 };
+    let (m, k) = (rows(&x), x.last().copied().unwrap_or(1));
+    input(2).map_or(0, |(_, zero)| zero.count() * 4).saturating_add(kernel_bytes(m, k))
+}
+
+/// Rows of all matrices of a stack together.
+fn rows(shape: &Sizes) -> usize {
+    shape[..shape.len().saturating_sub(1)].iter().product()
+}
+
+fn kernel_bytes(m: usize, k: usize) -> usize {
+    gemm_int8::scratch_len(m, k).saturating_mul(4)
 }
 
 fn zero_points_bytes(a: Option<(DType, Sizes)>, b: Option<(DType, Sizes)>) -> usize {
@@ -45,7 +63,11 @@ pub(super) fn check(op: &Op, step: &Step) -> Option<String> {
                 false => Some("an integer product with zero points of other axes than rows and columns".into()),
             }
         }
-        Op::LinearInt8 { .. } => (!is_int8(dtype(0))).then(|| format!("an integer product of {}", shown(dtype(0)))),
+        Op::LinearInt8 { .. } => {
+            let is_complete = [3, 4].iter().all(|&i| dtype(i).is_some()) && dtype(1).is_some() == dtype(2).is_some();
+            let is_x = if dtype(1).is_some() { is_int8(dtype(0)) } else { dtype(0) == Some(DType::F32) };
+            (!is_complete || !is_x).then(|| format!("an integer product of {}", shown(dtype(0))))
+        }
         Op::QuantizeLinear { .. } => match step.outputs[0].dtype {
             DType::U8 | DType::I8 if dtype(0) == Some(DType::F32) => None,
             to => Some(format!("quantisation of {} to {}", shown(dtype(0)), to.name())),
@@ -85,7 +107,8 @@ pub(super) fn matmul(step: &Step, memory: &Memory) {
     let packed = gemm_int8::packed_len(k, n);
     let (panels, zeros) = memory.write::<u8>(&step.scratch).split_at_mut(packed.next_multiple_of(16));
     let zeros: &mut [i32] = bytemuck::cast_slice_mut(zeros);
-    let (a_zero, b_zero) = zeros.split_at_mut(zero(2).map_or(1, |z| z.shape.count().max(1)));
+    let (a_zero, rest) = zeros.split_at_mut(zero(2).map_or(1, |z| z.shape.count().max(1)));
+    let (b_zero, scratch) = rest.split_at_mut(zero(3).map_or(1, |z| z.shape.count().max(1)));
     zero_points(zero(2), memory, a_zero);
     zero_points(zero(3), memory, b_zero);
     let panels = &mut panels[..packed];
@@ -94,7 +117,7 @@ pub(super) fn matmul(step: &Step, memory: &Memory) {
         let (at_a, at_b) = stack.pair(i);
         gemm_int8::pack_b(k, n, int8(b.dtype, &y[at_b * k * n..][..k * n]), n, 1, panels);
         let (x, result) = (int8(a.dtype, &x[at_a * m * k..][..m * k]), &mut result[i * m * n..][..m * n]);
-        gemm_int8::gemm_i32(m, n, k, x, k, a_zero, panels, b_zero, result, n);
+        gemm_int8::gemm_i32(m, n, k, x, k, a_zero, panels, b_zero, result, n, scratch);
     }
 }
 
@@ -102,28 +125,20 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
     let (x, out) = (operand(step, 0), &step.outputs[0]);
     let (k, n) = (x.shape[x.shape.len() - 1], out.shape[out.shape.len() - 1]);
     let m = out.shape.count().checked_div(n).unwrap_or(0);
-    let a_zero: &mut [i32] = memory.write(&View { dtype: DType::I32, shape: operand(step, 2).shape, ..step.scratch });
-    zero_points(step.inputs[2].as_ref(), memory, a_zero);
+    let scratch: &mut [i32] = bytemuck::cast_slice_mut(memory.write::<u8>(&step.scratch));
     let (bias, residual) = (optional(step, memory, 6), optional(step, memory, 7));
     let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
     let b_zero = step.inputs[5].as_ref().map_or(&[][..], |z| memory.read::<i32>(z));
-    let (a_scale, b_scale) = (memory.read(operand(step, 1)), memory.read(operand(step, 4)));
-    let panels = memory.read(operand(step, 3));
-    gemm_int8::gemm_f32(
-        m,
-        n,
-        k,
-        integers(x, memory),
-        k,
-        a_zero,
-        panels,
-        b_zero,
-        a_scale,
-        b_scale,
-        &epilogue,
-        memory.write(out),
-        n,
-    );
+    let (panels, b_scale) = (memory.read(operand(step, 3)), memory.read(operand(step, 4)));
+    let result = memory.write(out);
+    let Some(a_scale) = optional(step, memory, 1) else {
+        let x = memory.read(x);
+        return gemm_int8::gemm_rows(m, n, k, x, k, panels, b_zero, b_scale, &epilogue, result, n, scratch);
+    };
+    let (a_zero, scratch) = scratch.split_at_mut(operand(step, 2).shape.count());
+    zero_points(step.inputs[2].as_ref(), memory, a_zero);
+    let x = integers(x, memory);
+    gemm_int8::gemm_f32(m, n, k, x, k, a_zero, panels, b_zero, a_scale, b_scale, &epilogue, result, n, scratch);
 }
 
 /// Whether the operands of a `LinearBlocks` are as long as its kernel reads them.

@@ -5,7 +5,7 @@ use crate::exec::{self, Memory};
 use crate::infer;
 use crate::ir::{Model, Node, Op, Port, Tensor, ValueId};
 use crate::plan::{Buffer, Plan};
-use crate::weights::{Aligned, Weights};
+use crate::weights::{Aligned, Integers, Weights};
 use bytes::Bytes;
 
 /// A result larger than this is left to be computed: a constant that fills a table is cheaper made than kept.
@@ -69,7 +69,7 @@ fn evaluate(model: &Model, nodes: Vec<Node>, wanted: &[ValueId]) -> Result<Vec<T
         nodes,
         ..Model::default()
     };
-    let weights = Weights::take(&mut part)?;
+    let weights = Weights::take(&mut part, Integers::ANYWHERE)?;
     let plan = Plan::new(&part, &infer::infer(&part, &[])?, &weights)?;
     let mut arena = Aligned::new(plan.arena)?;
     let memory = Memory::new(arena.bytes_mut(), &weights, &plan);

@@ -45,7 +45,7 @@ mod tests {
         let model = b.output(y);
         assert_passes_keep_meaning(&model, &[&[2, 1, 1, 3], &[2, 1, 3, 3]]);
         let mut improved = model;
-        crate::passes::run(&mut improved, true).unwrap();
+        crate::passes::run(&mut improved, &crate::testing::LITERAL).unwrap();
         assert_eq!(improved.nodes.last().map(|n| n.op.name()).as_deref(), Some("Expand"));
     }
 }

@@ -20,6 +20,7 @@ mod shapes;
 mod softmax;
 pub mod stack;
 
+use crate::Options;
 use crate::error::Error;
 use crate::ir::Model;
 
@@ -29,11 +30,11 @@ const MAX_ROUNDS: usize = 12;
 /// `(pass, rewrites)` of the passes that found something.
 pub type Found = Vec<(&'static str, usize)>;
 
-/// Runs all passes. `literal`: only those that change no result beyond the rounding of float operations.
+/// Runs all passes; if `literal`, only those that change no result beyond the rounding of float operations.
 ///
 /// # Errors
 /// The model contradicts itself, or a constant cannot be computed.
-pub fn run(model: &mut Model, literal: bool) -> Result<Found, Error> {
+pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
     let mut found = Found::new();
     for _ in 0..MAX_ROUNDS {
         simplify(model, &mut found, true)?;
@@ -59,8 +60,10 @@ pub fn run(model: &mut Model, literal: bool) -> Result<Found, Error> {
             break;
         }
     }
-    if !literal {
+    if !options.literal {
         note(&mut found, "quantisation per row", per_row::run(model)?);
+        note(&mut found, "quantisation into linear layer", per_row::into_linear(model, options.fast)?);
+        cleanup::dead_code(model);
     }
     Ok(found)
 }

@@ -1,6 +1,7 @@
 //! Dynamic quantisation takes its range per row instead of per tensor: closer to the float model, as cheap, and a text's
 //! result no longer depends on its neighbours in the batch nor on padding.
 
+use super::rewrite::rewrite;
 use crate::error::Error;
 use crate::ir::{Model, Op, ValueId};
 
@@ -27,6 +28,20 @@ pub fn run(model: &mut Model) -> Result<usize, Error> {
         }
     }
     Ok(count)
+}
+
+/// Lets linear layers quantise their rows themselves: always if `fast`, which only they can; else where a layer is the
+/// only reader, since several would each do it again.
+pub fn into_linear(model: &mut Model, fast: bool) -> Result<usize, Error> {
+    rewrite(model, |m, node, fresh| {
+        let Op::LinearInt8 { .. } = node.op else { return None };
+        let bytes = node.input(0)?;
+        let quantize = m.producer(bytes).filter(|n| n.op == Op::QuantizeRows && node.input(1).is_some())?;
+        let mut layer = node.clone();
+        layer.inputs[..3].copy_from_slice(&[quantize.input(0), None, None]);
+        fresh.push(layer);
+        (fast || m.is_used_once(bytes)).then_some(())
+    })
 }
 
 #[cfg(test)]

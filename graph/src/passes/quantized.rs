@@ -144,7 +144,8 @@ fn round_trip(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+    use crate::testing::{Builder, assert_passes_keep_meaning, noise, optimized};
+    use crate::{Data, IntegerMode, Options, Session, TensorView};
 
     fn bytes(b: &mut Builder, dtype: DType, shape: &[usize]) -> ValueId {
         let data: Vec<u8> = (0..shape.iter().product::<usize>()).map(|i| (i as u8).wrapping_mul(53)).collect();
@@ -197,6 +198,30 @@ mod tests {
             let model = qdq(gemm);
             assert_eq!(optimized(&model), ["QuantizeLinear", "LinearInt8"]);
             assert_passes_keep_meaning(&model, &[&[5, 16]]);
+        }
+    }
+
+    #[test]
+    fn every_integer_mode_gives_the_same_bits() {
+        let model = qdq(false);
+        let x: Vec<f32> = (0..80).map(noise).collect();
+        let run = |integer_mode| -> Result<_, Error> {
+            let options = Options { integer_mode, ..Options::default() };
+            let mut session = Session::with_options(model.clone(), options)?;
+            let modes = session.report().integer_modes;
+            let outputs = session.run(&[("x", TensorView { shape: &[5, 16], data: Data::F32(&x) })])?;
+            Ok((outputs.get("output").unwrap().data.as_f32().unwrap().to_vec(), modes))
+        };
+        let (expected, _) = run(None).unwrap();
+        for mode in IntegerMode::ALL {
+            match run(Some(mode)) {
+                Ok(result) => assert_eq!(result, (expected.clone(), vec![(mode.name(), 1)])),
+                Err(error) => {
+                    let best = IntegerMode::best().name();
+                    assert_eq!(error, Error::WrongMode { wanted: mode.name(), best });
+                    assert!(!mode.is_exact());
+                }
+            }
         }
     }
 

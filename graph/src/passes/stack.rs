@@ -355,8 +355,10 @@ impl Stacker<'_> {
             Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } if self.is_single(node.input(1)?) => (&[0], &[]),
             Op::Linear { .. } if rank > 2 => (&[0, 3], &[]),
             Op::LinearBlocks { .. } if rank > 2 => (&[0, 5], &[]),
-            Op::LinearInt8 { .. } if rank > 2 && self.is_single(node.input(1)?) => (&[0, 7], &[]),
-            Op::LinearInt8 { .. } if rank > 2 => (&[0, 1, 2, 7], &[]),
+            Op::LinearInt8 { .. } if rank > 2 => match node.input(1) {
+                Some(scale) if !self.is_single(scale) => (&[0, 1, 2, 7], &[]),
+                _ => (&[0, 7], &[]),
+            },
             Op::Expand => return self.expand(node, rank),
             _ => return None,
         };
@@ -472,7 +474,7 @@ mod tests {
     #[test]
     fn operators_before_and_after() {
         let mut model = model(2, f32::MIN);
-        crate::passes::run(&mut model, false).unwrap();
+        crate::passes::run(&mut model, &Options::default()).unwrap();
         let stacked = run_on(&model).expect("a stacked form");
         let names = |model: &Model| -> Vec<String> { model.nodes.iter().map(|node| node.op.name()).collect() };
         let of = |model: &Model, name: &str| names(model).iter().filter(|n| n.as_str() == name).count();
@@ -522,7 +524,7 @@ mod tests {
     fn a_mask_that_does_not_hide_is_left_alone() {
         for weak in [-1.0, 0.0, 10000.0] {
             let mut model = model(1, weak);
-            crate::passes::run(&mut model, false).unwrap();
+            crate::passes::run(&mut model, &Options::default()).unwrap();
             assert!(run_on(&model).is_none(), "{weak}");
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! | target features                    | set       | files                                                         |
 //! |------------------------------------|-----------|---------------------------------------------------------------|
-//! | `wasm32`, `simd128, relaxed-simd`  | `relaxed` | `simd128`, with a fused multiply-add from `relaxed`           |
+//! | `wasm32`, `simd128, relaxed-simd`  | `relaxed` | `simd128`, with fused multiply-adds and dots from `relaxed`   |
 //! | `wasm32`, `simd128`                | `simd128` | `simd128`, with the counterparts from `strict`                |
 //! | everything else, all native targets| `scalar`  | `scalar`: arrays, which the compiler vectorises               |
 
@@ -21,7 +21,7 @@ mod lanes;
 #[path = "simd128.rs"]
 mod lanes;
 
-pub(crate) use lanes::{F32x4, I16x8, I32x4};
+pub(crate) use lanes::{BYTE_DOTS, F32x4, FAST_BYTE_DOTS, I8x16, I16x8, I32x4};
 
 /// The instruction set of this build: `"relaxed"`, `"simd128"` or `"scalar"`.
 pub const NAME: &str = if cfg!(not(all(target_arch = "wasm32", target_feature = "simd128"))) {

@@ -3,7 +3,7 @@
 //! The arrays have the size of a vector register and every operation is a fixed loop over their lanes, which the
 //! compiler turns into the vector instructions of the target.
 
-use crate::vector::{FloatVector, IntVector, LANES, ShortVector};
+use crate::vector::{ByteVector, FloatVector, IntVector, LANES, ShortVector};
 use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -18,6 +18,15 @@ pub(crate) struct I32x4([i32; 4]);
 #[derive(Clone, Copy)]
 #[repr(align(16))]
 pub(crate) struct I16x8([i16; 8]);
+
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(crate) struct I8x16([u8; 16]);
+
+/// Every meaning that [`ByteVector::dot_add`] may have is emulated here, none is faster than the dot product of `i16`.
+pub(crate) const FAST_BYTE_DOTS: bool = false;
+/// Whether these can be had at all.
+pub(crate) const BYTE_DOTS: bool = true;
 
 macro_rules! operators {
     ($($type:ident: $trait:ident::$method:ident = $scalar:path;)*) => {$(
@@ -40,6 +49,7 @@ operators! {
     I32x4: Add::add = i32::wrapping_add;
     I32x4: Sub::sub = i32::wrapping_sub;
     I32x4: Mul::mul = i32::wrapping_mul;
+    I16x8: Add::add = i16::wrapping_add;
 }
 
 impl FloatVector for F32x4 {
@@ -142,12 +152,6 @@ impl IntVector for I32x4 {
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const i32) -> Self {
-        // SAFETY: four values are readable by contract; an array of i32 is aligned as an i32 is.
-        I32x4(unsafe { from.cast::<[i32; 4]>().read() })
-    }
-
-    #[inline(always)]
     unsafe fn load_extend(from: *const i16) -> Self {
         // SAFETY: four values are readable by contract; an array of i16 is aligned as an i16 is.
         I32x4(unsafe { from.cast::<[i16; 4]>().read() }.map(i32::from))
@@ -194,9 +198,26 @@ impl ShortVector for I16x8 {
     type Int = I32x4;
 
     #[inline(always)]
+    fn splat(x: i16) -> Self {
+        I16x8([x; 8])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const i16) -> Self {
+        // SAFETY: eight values are readable by contract; an array of i16 is aligned as an i16 is.
+        I16x8(unsafe { from.cast::<[i16; 8]>().read() })
+    }
+
+    #[inline(always)]
     unsafe fn load_extend(from: *const i8) -> Self {
         // SAFETY: eight values are readable by contract; bytes need no alignment.
         I16x8(unsafe { from.cast::<[i8; 8]>().read() }.map(i16::from))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i16) {
+        // SAFETY: eight values are writable by contract; an array of i16 is aligned as an i16 is.
+        unsafe { to.cast::<[i16; 8]>().write(self.0) }
     }
 
     #[inline(always)]
@@ -210,5 +231,37 @@ impl ShortVector for I16x8 {
     fn dot(self, other: Self) -> I32x4 {
         let product = |i: usize| i32::from(self.0[i]) * i32::from(other.0[i]);
         I32x4(from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
+    }
+}
+
+impl ByteVector for I8x16 {
+    type Short = I16x8;
+    type Int = I32x4;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> Self {
+        // SAFETY: sixteen bytes are readable by contract and need no alignment.
+        I8x16(unsafe { from.cast::<[u8; 16]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_quad_splat(from: *const i32) -> Self {
+        // SAFETY: four bytes are readable by contract and need no alignment.
+        let quad = unsafe { from.cast::<[u8; 4]>().read() };
+        I8x16(from_fn(|i| quad[i % 4]))
+    }
+
+    #[inline(always)]
+    fn dot_add(self, other: Self, signed: bool, sum: I32x4) -> I32x4 {
+        let value = |x: u8| if signed { i32::from(x as i8) } else { i32::from(x) };
+        let product = |i: usize| i32::from(self.0[i] as i8) * value(other.0[i]);
+        I32x4(from_fn(|i| (4 * i..4 * i + 4).map(product).fold(sum.0[i], i32::wrapping_add)))
+    }
+
+    // Saturates, as x86 does: where packing lets a sum get too large, tests of this build see it.
+    #[inline(always)]
+    fn dot_pairs(self, other: Self) -> I16x8 {
+        let product = |i: usize| i32::from(self.0[i] as i8) * i32::from(other.0[i]);
+        I16x8(from_fn(|i| (product(2 * i) + product(2 * i + 1)).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16))
     }
 }

@@ -1,10 +1,12 @@
 //! WebAssembly's fixed-width SIMD. Each operation is one instruction, except those that [`variant`] picks per build.
 
 use super::variant;
-use crate::vector::{FloatVector, IntVector, LANES, ShortVector};
+use crate::vector::{ByteVector, FloatVector, IntVector, LANES, ShortVector};
 use core::arch::wasm32::*;
 use std::mem::transmute;
 use std::ops::{Add, Div, Mul, Sub};
+
+pub(crate) use variant::{BYTE_DOTS, FAST_BYTE_DOTS};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -17,6 +19,10 @@ pub(crate) struct I32x4(v128);
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct I16x8(v128);
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct I8x16(v128);
 
 macro_rules! operators {
     ($($type:ident: $trait:ident::$method:ident = $instruction:ident;)*) => {$(
@@ -39,6 +45,7 @@ operators! {
     I32x4: Add::add = i32x4_add;
     I32x4: Sub::sub = i32x4_sub;
     I32x4: Mul::mul = i32x4_mul;
+    I16x8: Add::add = i16x8_add;
 }
 
 impl FloatVector for F32x4 {
@@ -142,12 +149,6 @@ impl IntVector for I32x4 {
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const i32) -> Self {
-        // SAFETY: sixteen bytes are readable by contract; the instruction takes any alignment.
-        I32x4(unsafe { v128_load(from.cast()) })
-    }
-
-    #[inline(always)]
     unsafe fn load_extend(from: *const i16) -> Self {
         // SAFETY: eight bytes are readable by contract; the instruction takes any alignment.
         I32x4(unsafe { i32x4_load_extend_i16x4(from) })
@@ -197,9 +198,26 @@ impl ShortVector for I16x8 {
     type Int = I32x4;
 
     #[inline(always)]
+    fn splat(x: i16) -> Self {
+        I16x8(i16x8_splat(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const i16) -> Self {
+        // SAFETY: sixteen bytes are readable by contract; the instruction takes any alignment.
+        I16x8(unsafe { v128_load(from.cast()) })
+    }
+
+    #[inline(always)]
     unsafe fn load_extend(from: *const i8) -> Self {
         // SAFETY: eight bytes are readable by contract.
         I16x8(unsafe { i16x8_load_extend_i8x8(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i16) {
+        // SAFETY: sixteen bytes are writable by contract; the instruction takes any alignment.
+        unsafe { v128_store(to.cast(), self.0) }
     }
 
     #[inline(always)]
@@ -211,5 +229,32 @@ impl ShortVector for I16x8 {
     #[inline(always)]
     fn dot(self, other: Self) -> I32x4 {
         I32x4(i32x4_dot_i16x8(self.0, other.0))
+    }
+}
+
+impl ByteVector for I8x16 {
+    type Short = I16x8;
+    type Int = I32x4;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> Self {
+        // SAFETY: sixteen bytes are readable by contract; the instruction takes any alignment.
+        I8x16(unsafe { v128_load(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_quad_splat(from: *const i32) -> Self {
+        // SAFETY: four bytes are readable by contract; the instruction takes any alignment.
+        I8x16(unsafe { v128_load32_splat(from.cast()) })
+    }
+
+    #[inline(always)]
+    fn dot_add(self, other: Self, signed: bool, sum: I32x4) -> I32x4 {
+        I32x4(variant::dot_add(self.0, other.0, signed, sum.0))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, other: Self) -> I16x8 {
+        I16x8(variant::dot_pairs(self.0, other.0))
     }
 }
