@@ -10,6 +10,7 @@ pub mod infer;
 pub mod ir;
 pub mod passes;
 mod plan;
+mod profile;
 mod session;
 mod tensor;
 #[cfg(test)]
@@ -18,5 +19,6 @@ mod weights;
 
 pub use error::Error;
 pub use ir::Model;
+pub use profile::StepProfile;
 pub use session::{Options, Outputs, Report, Session, ShapeReport};
 pub use tensor::{Data, TensorView};

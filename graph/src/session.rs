@@ -5,9 +5,9 @@ use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Inference, Limit};
-use crate::ir::{DType, Model, Port, PortDim};
+use crate::ir::{DType, Model, Node, Port, PortDim};
 use crate::passes;
-use crate::plan::{Buffer, Plan, View};
+use crate::plan::{Buffer, Plan, Step, View};
 use crate::tensor::{Data, TensorView};
 use crate::weights::{Aligned, Weights};
 
@@ -130,6 +130,15 @@ impl Session {
     /// [`Error::UnknownInput`], [`Error::MissingInput`], [`Error::WrongType`], [`Error::WrongShape`] before anything
     /// runs; [`Error::IndexOutOfRange`] when an id is over a table. The session can be used again after each.
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
+        self.execute(inputs, exec::run)
+    }
+
+    /// Runs `step` on each step.
+    pub(crate) fn execute(
+        &mut self,
+        inputs: &[(&str, TensorView<'_>)],
+        mut step: impl FnMut(&Node, &Step, &Memory) -> Result<(), Error>,
+    ) -> Result<Outputs<'_>, Error> {
         let index = self.prepare(inputs)?;
         let Session { model, weights, plans, arena, .. } = self;
         let plan = &plans[index].plan;
@@ -139,8 +148,8 @@ impl Session {
             }
         }
         let memory = Memory::new(arena.bytes_mut(), weights, plan);
-        for step in &plan.steps {
-            exec::run(&model.nodes[step.node], step, &memory)?;
+        for next in &plan.steps {
+            step(&model.nodes[next.node], next, &memory)?;
         }
         Ok(Outputs { session: self, index })
     }

@@ -1,4 +1,8 @@
-//! What the benchmarks share: numbers to compute with, and the speed limit of the machine.
+//! What the benchmarks share: numbers to compute with, models of real size, and the speed limit of the machine.
+
+pub mod models;
+pub mod peak;
+pub mod profile;
 
 use fourlane_kernels::gemm;
 

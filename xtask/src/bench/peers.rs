@@ -1,0 +1,5 @@
+use crate::Result;
+
+pub fn run(_arguments: &[String]) -> Result {
+    Ok(())
+}
