@@ -2,7 +2,9 @@
 
 pub mod models;
 pub mod peak;
+pub mod product;
 pub mod profile;
+mod wire;
 
 use fourlane_kernels::gemm;
 

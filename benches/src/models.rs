@@ -6,6 +6,7 @@
 //! 16-bit words are summed to a bell curve, which is scaled, or rounded to 8 bits; 4-bit codes are its low byte. The
 //! files written here have all weights inside, byte for byte as `materialize.py` there writes them.
 
+use crate::wire::{self, fields};
 use half::f16;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -212,14 +213,14 @@ pub fn materialize(skeleton: &[u8], weights: &[Weight], out: &mut impl Write) ->
     let mut found = 0;
     let mut pieces = Vec::new();
     for field in fields(skeleton) {
-        let field = field?;
+        let field = field.ok_or_else(no_onnx)?;
         if field.number != MODEL_GRAPH {
             pieces.push(Piece::Same(field.all));
             continue;
         }
         let mut graph = Vec::new();
         for field in fields(field.content) {
-            let field = field?;
+            let field = field.ok_or_else(no_onnx)?;
             let tensor = if field.number == GRAPH_INITIALIZER { complete(field.content, &by_name)? } else { None };
             match tensor {
                 Some(tensor) => {
@@ -254,9 +255,13 @@ pub fn materialize(skeleton: &[u8], weights: &[Weight], out: &mut impl Write) ->
     Ok(())
 }
 
+fn no_onnx() -> String {
+    "the skeleton is no ONNX file".into()
+}
+
 /// A tensor with its data, if it is one of the weights. Protobuf writes fields in the order of their numbers.
 fn complete<'a>(tensor: &'a [u8], weights: &HashMap<&[u8], &'a Weight>) -> Result<Option<Vec<Piece<'a>>>> {
-    let all = fields(tensor).collect::<Result<Vec<_>>>()?;
+    let all = fields(tensor).collect::<Option<Vec<_>>>().ok_or_else(no_onnx)?;
     let name = all.iter().find(|field| field.number == TENSOR_NAME).map(|field| field.content);
     let Some(&weight) = name.and_then(|name| weights.get(name)) else { return Ok(None) };
     let (before, after): (Vec<_>, Vec<_>) = all.into_iter().partition(|field| field.number < TENSOR_RAW_DATA);
@@ -277,64 +282,6 @@ fn complete<'a>(tensor: &'a [u8], weights: &HashMap<&[u8], &'a Weight>) -> Resul
 /// What stands before a field's content: number and length.
 fn head<'a>(number: u64, content: &[Piece]) -> Piece<'a> {
     let mut bytes = Vec::new();
-    for mut value in [number << 3 | 2, content.iter().map(Piece::len).sum::<usize>() as u64] {
-        while value >= 0x80 {
-            bytes.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        bytes.push(value as u8);
-    }
+    wire::put_head(&mut bytes, number, content.iter().map(Piece::len).sum());
     Piece::New(bytes)
-}
-
-/// A protobuf field.
-struct Field<'a> {
-    number: u64,
-    /// What a field with a length has inside; of others, nothing.
-    content: &'a [u8],
-    /// With its number.
-    all: &'a [u8],
-}
-
-/// The fields of a message.
-fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>>> {
-    let mut rest = message;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let field = field(rest).ok_or_else(|| "the skeleton is no ONNX file".to_owned());
-        rest = field.as_ref().map_or(&[], |field| &rest[field.all.len()..]);
-        Some(field)
-    })
-}
-
-fn field(bytes: &[u8]) -> Option<Field<'_>> {
-    let (tag, mut at) = varint(bytes)?;
-    let content = match tag & 7 {
-        0 => {
-            at += varint(&bytes[at..])?.1;
-            at..at
-        }
-        1 => at + 8..at + 8,
-        2 => {
-            let (len, size) = varint(&bytes[at..])?;
-            at + size..(at + size).checked_add(usize::try_from(len).ok()?)?
-        }
-        5 => at + 4..at + 4,
-        _ => return None,
-    };
-    let all = bytes.get(..content.end)?;
-    Some(Field { number: tag >> 3, content: &all[content], all })
-}
-
-fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let mut value = 0;
-    for (i, byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * i);
-        if byte & 0x80 == 0 {
-            return Some((value, i + 1));
-        }
-    }
-    None
 }

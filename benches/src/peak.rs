@@ -41,6 +41,7 @@ impl Probe {
 /// All loops that this build and machine have.
 pub fn probes() -> Vec<Probe> {
     let per_chain = |operations: usize| (CHAINS * operations) as f64;
+    #[allow(unused_mut)] // where there is nothing to add
     let mut all = vec![Probe { name: "mul + add", float: true, operations: per_chain(8), run: lanes::mul_add }];
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     all.push(Probe { name: "i16 dot", float: false, operations: per_chain(16), run: lanes::dot_i16 });
@@ -92,7 +93,7 @@ mod lanes {
                 *x = step(*x);
             }
         }
-        f32x4_extract_lane::<0>(x.into_iter().fold(start, v128_xor))
+        f32x4_extract_lane::<0>(x.into_iter().fold(start, |a, b| v128_xor(a, b)))
     }
 
     pub fn mul_add(rounds: u32) -> f32 {
