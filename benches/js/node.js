@@ -28,7 +28,6 @@ async function withFast() {
 /** The products of a layer at 128 tokens; fourlane's kernels are called as a layer calls them, others have sessions. */
 async function products() {
   const kernels = [await peer('fourlane relaxed', PEERS_RELAXED), await peer('fourlane simd128', PEERS_SIMD128)];
-  const others = [await peer('rten', PEERS_RELAXED), await peer('tract', PEERS_RELAXED)];
   const rows = [];
   for (const kind of ['f32', 'int8']) {
     for (const [k, n] of [[768, 768], [768, 3072], [3072, 768]]) {
@@ -38,6 +37,8 @@ async function products() {
       const noise = Uint8Array.from({ length: m * k }, (_, i) => Math.imul(i, 2654435761) >>> 24);
       const a = kind === 'int8' ? noise : Float32Array.from(noise, (x) => (x - 128) / 128);
       const session = await Loaded.load(ort, bytes);
+      // Fresh ones each time: one that has failed cannot be used again.
+      const others = [await peer('rten', PEERS_RELAXED), await peer('tract', PEERS_RELAXED)];
       const contestants = [session];
       const skipped = [];
       for (const engine of [...kernels, ...others]) {

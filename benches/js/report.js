@@ -64,7 +64,7 @@ const BARS = [
   }],
   ['load, cold, f32 / q8', 4, 10, loads('cold')],
   ['load, warm, f32 / q8', 2, 4, loads('warm')],
-  ['memory of WebAssembly after load and 128 tokens, over the file, f32 / q8', 1.25, 1.1, {
+  ['memory of WebAssembly after load and 128 tokens, over the file, f32 / q8 / q4', 1.25, 1.1, {
     node: node.loading.map((row) => engine(row, 'fourlane relaxed').memory / row.size), chromium: [], show: FIXED(2),
   }, true],
   ['rten, relaxed, the closest shared case', 1.3, 2, shortest(rival('rten'))],

@@ -21,6 +21,13 @@ struct Line {
     time: f64,
 }
 
+/// An input of token ids, a mask, or types.
+struct Input {
+    name: String,
+    shape: Vec<usize>,
+    data: Vec<i64>,
+}
+
 /// Runs the model on made-up tokens and prints the table. `sizes` are those of the free dimensions.
 ///
 /// # Errors
@@ -78,8 +85,8 @@ pub fn print(session: &mut Session, sizes: &[(&str, usize)]) -> Result {
     Ok(())
 }
 
-/// Name, shape and data of each input: tokens without padding.
-fn inputs(session: &Session, sizes: &[(&str, usize)]) -> Result<Vec<(String, Vec<usize>, Vec<i64>)>> {
+/// Tokens without padding.
+fn inputs(session: &Session, sizes: &[(&str, usize)]) -> Result<Vec<Input>> {
     let size = |dim: &PortDim| match dim {
         PortDim::Fixed(size) => *size,
         PortDim::Symbol(name) => sizes.iter().find(|(symbol, _)| symbol == name).map_or(1, |(_, size)| *size),
@@ -96,7 +103,7 @@ fn inputs(session: &Session, sizes: &[(&str, usize)]) -> Result<Vec<(String, Vec
             _ => (i * 7919 % 30) as i64,
         };
         let data = (0..shape.iter().product()).map(value).collect();
-        Ok((port.name.clone(), shape, data))
+        Ok(Input { name: port.name.clone(), shape, data })
     });
     made.collect()
 }

@@ -58,3 +58,44 @@ impl Session {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{DType, Op, Unary};
+    use crate::testing::{Builder, noise};
+    use crate::{Data, Options, Session, TensorView};
+    use std::cell::Cell;
+
+    #[test]
+    fn a_profile_tells_each_step_and_changes_nothing() {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["n", "4"]);
+        let w = b.weight(&[4, 3]);
+        let product = b.node(Op::MatMul, &[x, w]);
+        let y = b.node(Op::Unary(Unary::Tanh), &[product]);
+        let options = Options { optimize: false, ..Options::default() };
+        let mut session = Session::with_options(b.output(y), options).unwrap();
+
+        let x: Vec<f32> = (0..8).map(noise).collect();
+        let feeds = [("x", TensorView { shape: &[2, 4], data: Data::F32(&x) })];
+        let expected = session.run(&feeds).unwrap().get("output").unwrap().data.as_f32().unwrap().to_vec();
+
+        // Each look at the clock takes one unit, so every step lasts as long.
+        let time = Cell::new(0.0);
+        let clock = || {
+            time.set(time.get() + 1.0);
+            time.get()
+        };
+        let mut steps = Vec::new();
+        let outputs = session
+            .run_profiled(&feeds, &clock, &mut |step| {
+                let shapes = (step.input.to_vec(), step.output.to_vec());
+                steps.push((step.op.name(), step.name.to_owned(), shapes, step.bytes, step.time));
+            })
+            .unwrap();
+        assert_eq!(outputs.get("output").unwrap().data.as_f32().unwrap(), expected);
+        let matmul = ("MatMul".to_owned(), "node 0".to_owned(), (vec![2, 4], vec![2, 3]), 4 * (8 + 12 + 6), 1.0);
+        let tanh = ("Tanh".to_owned(), "node 1".to_owned(), (vec![2, 3], vec![2, 3]), 4 * (6 + 6), 1.0);
+        assert_eq!(steps, [matmul, tanh]);
+    }
+}

@@ -15,6 +15,7 @@ pub enum Engine {
 
 pub fn run(engine: Engine, arguments: &[String]) -> Result {
     models_if_possible()?;
+    tools::rust_target("wasm32-wasip1")?;
     for variant in &VARIANTS {
         let name = match engine {
             Engine::Wasmtime => "wasmtime",
