@@ -34,8 +34,10 @@ struct Input {
 /// A model whose inputs are not token ids, a shape that it cannot have.
 pub fn print(session: &mut Session, sizes: &[(&str, usize)]) -> Result {
     let inputs = inputs(session, sizes)?;
-    let feeds: Vec<(&str, TensorView)> =
-        inputs.iter().map(|(name, shape, data)| (name.as_str(), TensorView { shape, data: Data::I64(data) })).collect();
+    let feeds: Vec<(&str, TensorView)> = inputs
+        .iter()
+        .map(|input| (input.name.as_str(), TensorView { shape: &input.shape, data: Data::I64(&input.data) }))
+        .collect();
     let start = Instant::now();
     let mut steps: Vec<Line> = Vec::new();
     for run in 0..=RUNS {
