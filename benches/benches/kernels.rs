@@ -1,64 +1,52 @@
-//! Kernels at the shapes of DistilBERT. `cargo xtask bench`.
+//! All kernels but the products, on 128 tokens of DistilBERT, as bytes read and written. `cargo xtask bench kernels`.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fourlane_benches::{noise, packed};
-use fourlane_kernels::gemm::{Epilogue, gemm};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fourlane_benches::noise;
+use fourlane_kernels::binary::{self, BinaryOp};
 use fourlane_kernels::gemm_int8::{self, Int8};
+use fourlane_kernels::reduce::{self, ReduceOp};
 use fourlane_kernels::unary::{self, UnaryOp};
-use fourlane_kernels::{layer_norm, quantize, softmax};
+use fourlane_kernels::{gather, gemm, gemm_f16, layer_norm, quantize, softmax, strided};
 
-/// `m, n, k`: the four products of a layer at 128 tokens, and one row.
-const SHAPES: [[usize; 3]; 4] = [[128, 768, 768], [128, 3072, 768], [128, 768, 3072], [1, 768, 768]];
+const ROWS: usize = 128;
+const COLS: usize = 768;
+const COUNT: usize = ROWS * COLS;
 
-fn gemm_f32(c: &mut Criterion) {
-    let mut group = c.benchmark_group("gemm f32");
-    for [m, n, k] in SHAPES {
-        let (a, b) = (noise(m * k), packed(k, n, &noise(k * n)));
-        let mut out = vec![0.0; m * n];
-        // Elements are operations: criterion shows Gelem/s, that is GFLOP/s.
-        group.throughput(Throughput::Elements((2 * m * n * k) as u64));
-        group.bench_function(BenchmarkId::from_parameter(format!("{m}x{n}x{k}")), |bench| {
-            bench.iter(|| gemm(m, n, k, &a, k, &b, &mut out, n, &Epilogue::default()));
-        });
-    }
+const UNARY: [UnaryOp; 17] = [
+    UnaryOp::Abs,
+    UnaryOp::Neg,
+    UnaryOp::Sign,
+    UnaryOp::Ceil,
+    UnaryOp::Floor,
+    UnaryOp::Sqrt,
+    UnaryOp::Reciprocal,
+    UnaryOp::Exp,
+    UnaryOp::Log,
+    UnaryOp::Sin,
+    UnaryOp::Cos,
+    UnaryOp::Erf,
+    UnaryOp::Tanh,
+    UnaryOp::Sigmoid,
+    UnaryOp::Relu,
+    UnaryOp::Gelu,
+    UnaryOp::GeluTanh,
+];
+
+const BINARY: [BinaryOp; 7] =
+    [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Pow, BinaryOp::Min, BinaryOp::Max];
+
+fn bytes(floats: usize) -> Throughput {
+    Throughput::BytesDecimal((4 * floats) as u64)
 }
 
-fn gemm_u8_i8(c: &mut Criterion) {
-    let mut group = c.benchmark_group("gemm u8 x i8");
-    for [m, n, k] in SHAPES {
-        let a: Vec<u8> = (0..m * k).map(|i| (i * 31) as u8).collect();
-        let b: Vec<i8> = (0..k * n).map(|i| (i * 17) as i8).collect();
-        let mut panels = vec![0u128; gemm_int8::packed_len(k, n).div_ceil(16)];
-        let panels: &mut [u8] = bytemuck::cast_slice_mut(&mut panels);
-        let panels = &mut panels[..gemm_int8::packed_len(k, n)];
-        gemm_int8::pack_b(k, n, Int8::I8(&b), n, 1, panels);
-        let mut out = vec![0; m * n];
-        let mut scratch = vec![0; gemm_int8::scratch_len(m, k)];
-        group.throughput(Throughput::Elements((2 * m * n * k) as u64));
-        group.bench_function(BenchmarkId::from_parameter(format!("{m}x{n}x{k}")), |bench| {
-            bench.iter(|| {
-                gemm_int8::gemm_i32(m, n, k, Int8::U8(&a), k, &[128], panels, &[0], &mut out, n, &mut scratch);
-            });
-        });
-    }
-}
-
-fn rows(c: &mut Criterion) {
-    let (rows, cols) = (128, 768);
-    let x = noise(rows * cols);
+/// In place, on a copy: the copy is part of the time.
+fn in_place(c: &mut Criterion) {
+    let x = noise(COUNT);
     let mut out = x.clone();
-    let mut group = c.benchmark_group("128 x 768");
-    group.throughput(Throughput::Elements((rows * cols) as u64));
-    group.bench_function("layer norm", |bench| {
-        bench.iter(|| layer_norm::layer_norm(&x, &mut out, rows, cols, Some(&x[..cols]), Some(&x[..cols]), 1e-12));
-    });
-    group.bench_function("softmax", |bench| {
-        bench.iter(|| {
-            out.copy_from_slice(&x);
-            softmax::softmax(&mut out, rows, cols);
-        });
-    });
-    for op in [UnaryOp::Gelu, UnaryOp::GeluTanh, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Erf] {
+    let mut group = c.benchmark_group("in place");
+    group.throughput(bytes(2 * COUNT));
+    group.bench_function("copy alone", |bench| bench.iter(|| out.copy_from_slice(&x)));
+    for op in UNARY {
         group.bench_function(format!("{op:?}"), |bench| {
             bench.iter(|| {
                 out.copy_from_slice(&x);
@@ -66,11 +54,102 @@ fn rows(c: &mut Criterion) {
             });
         });
     }
-    let mut bytes = vec![0; rows * cols];
-    group.bench_function("dynamic quantisation", |bench| {
-        bench.iter(|| quantize::dynamic_quantize(&x, &mut bytes));
+    group.bench_function("softmax", |bench| {
+        bench.iter(|| {
+            out.copy_from_slice(&x);
+            softmax::softmax(&mut out, ROWS, COLS);
+        });
     });
 }
 
-criterion_group!(benches, gemm_f32, gemm_u8_i8, rows);
+fn rows(c: &mut Criterion) {
+    let x = noise(COUNT);
+    let mut out = x.clone();
+    let (scale, bias) = (noise(COLS), noise(COLS));
+    let mut group = c.benchmark_group("rows");
+    group.throughput(bytes(2 * COUNT));
+    group.bench_function("layer norm", |bench| {
+        bench.iter(|| layer_norm::layer_norm(&x, &mut out, ROWS, COLS, Some(&scale), Some(&bias), 1e-12));
+    });
+    for op in [ReduceOp::Mean, ReduceOp::Sum, ReduceOp::Max, ReduceOp::Min] {
+        group.bench_function(format!("{op:?}, last axis"), |bench| {
+            bench.iter(|| reduce::reduce(op, ROWS, COLS, 1, &x, &mut out[..ROWS]));
+        });
+        group.bench_function(format!("{op:?}, first axis"), |bench| {
+            bench.iter(|| reduce::reduce(op, 1, ROWS, COLS, &x, &mut out[..COLS]));
+        });
+    }
+}
+
+fn broadcast(c: &mut Criterion) {
+    let (a, b) = (noise(COUNT), noise(COUNT).into_iter().map(|x| x.abs() + 0.5).collect::<Vec<_>>());
+    let mut out = a.clone();
+    let mut group = c.benchmark_group("broadcast");
+    group.throughput(bytes(3 * COUNT));
+    for op in BINARY {
+        for (what, strides) in [("matrix", [COLS, 1]), ("row", [0, 1]), ("column", [1, 0]), ("scalar", [0, 0])] {
+            group.bench_function(format!("{op:?}, {what}"), |bench| {
+                bench.iter(|| binary::broadcast(op, &[ROWS, COLS], &a, &[COLS, 1], &b, &strides, &mut out));
+            });
+        }
+    }
+}
+
+fn movement(c: &mut Criterion) {
+    let x = noise(COUNT);
+    let mut out = x.clone();
+    let mut group = c.benchmark_group("movement");
+    group.throughput(bytes(2 * COUNT));
+    group.bench_function("transpose", |bench| {
+        bench.iter(|| strided::copy(&[COLS, ROWS], &x, &[1, COLS as isize], &mut out));
+    });
+    group.bench_function("heads to the front", |bench| {
+        let strides = [64, COLS as isize, 1];
+        bench.iter(|| strided::copy(&[12, ROWS, 64], &x, &strides, &mut out));
+    });
+    let ids: Vec<i64> = (0..ROWS as i64).map(|i| i * 37 % ROWS as i64).collect();
+    group.bench_function("gather rows", |bench| bench.iter(|| gather::rows(&x, COLS, &ids, &mut out)));
+}
+
+fn quantisation(c: &mut Criterion) {
+    let x = noise(COUNT);
+    let (mut out, mut u8s, mut i8s) = (x.clone(), vec![0u8; COUNT], vec![0i8; COUNT]);
+    let i32s: Vec<i32> = (0..COUNT as i32).collect();
+    let mut group = c.benchmark_group("quantisation");
+    group.throughput(Throughput::BytesDecimal(5 * COUNT as u64));
+    group.bench_function("dynamic", |bench| bench.iter(|| quantize::dynamic_quantize(&x, &mut u8s)));
+    group.bench_function("to u8", |bench| bench.iter(|| quantize::quantize_u8(&x, 0.01, 128, &mut u8s)));
+    group.bench_function("to i8", |bench| bench.iter(|| quantize::quantize_i8(&x, 0.01, 0, &mut i8s)));
+    group.bench_function("from u8", |bench| bench.iter(|| quantize::dequantize_u8(&u8s, 0.01, 128, &mut out)));
+    group.bench_function("from i8", |bench| bench.iter(|| quantize::dequantize_i8(&i8s, 0.01, 0, &mut out)));
+    group.throughput(bytes(2 * COUNT));
+    group.bench_function("from i32", |bench| bench.iter(|| quantize::dequantize_i32(&i32s, 0.01, 0, &mut out)));
+}
+
+/// What happens to a weight when a model is loaded.
+fn packing(c: &mut Criterion) {
+    let (k, n) = (768, 3072);
+    let mut group = c.benchmark_group("packing");
+    let b = noise(k * n);
+    let mut panels = vec![0.0; gemm::packed_len(k, n)];
+    group.throughput(bytes(2 * k * n));
+    group.bench_function("f32", |bench| bench.iter(|| gemm::pack_b(k, n, &b, n, 1, &mut panels)));
+    group.bench_function("f32, transposed", |bench| bench.iter(|| gemm::pack_b(k, n, &b, 1, k, &mut panels)));
+    let halves = vec![0x3c00u16; k * n];
+    let mut panels = vec![0; gemm_f16::packed_len(k, n)];
+    group.throughput(Throughput::BytesDecimal((4 * k * n) as u64));
+    group.bench_function("f16", |bench| bench.iter(|| gemm_f16::pack_b(k, n, &halves, n, 1, &mut panels)));
+    let codes: Vec<i8> = (0..k * n).map(|i| (i * 17) as i8).collect();
+    let mut panels = vec![0; gemm_int8::packed_len(k, n)];
+    group.throughput(Throughput::BytesDecimal((2 * k * n) as u64));
+    group.bench_function("i8", |bench| {
+        bench.iter(|| gemm_int8::pack_b(k, n, Int8::I8(&codes), n, 1, &mut panels));
+    });
+    let halves = vec![0x3c00u16; k * n];
+    let mut floats = vec![0.0; k * n];
+    group.throughput(Throughput::BytesDecimal((6 * k * n) as u64));
+    group.bench_function("f16 to f32", |bench| bench.iter(|| gemm_f16::to_f32(&halves, &mut floats)));
+}
+
+criterion_group!(benches, in_place, rows, broadcast, movement, quantisation, packing);
 criterion_main!(benches);

@@ -11,6 +11,7 @@ pub mod ir;
 mod padding;
 pub mod passes;
 mod plan;
+mod profile;
 mod session;
 mod tensor;
 #[cfg(test)]
@@ -20,5 +21,6 @@ mod weights;
 pub use error::Error;
 pub use fourlane_kernels::gemm_int8::Mode as IntegerMode;
 pub use ir::Model;
+pub use profile::StepProfile;
 pub use session::{Options, Outputs, Report, Session, ShapeReport};
 pub use tensor::{Data, TensorView};

@@ -5,11 +5,11 @@ use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Limit};
-use crate::ir::{DType, Model, Port, PortDim};
+use crate::ir::{DType, Model, Node, Port, PortDim};
 use crate::padding::Padding;
 use crate::passes;
 use crate::passes::stack::{self, FEEDS, Stacked};
-use crate::plan::{Buffer, Plan, View};
+use crate::plan::{Buffer, Plan, Step, View};
 use crate::tensor::{Data, TensorView};
 use crate::weights::{Aligned, Integers, Weights};
 use fourlane_kernels::gemm_int8::Mode as IntegerMode;
@@ -144,6 +144,15 @@ impl Session {
     /// [`Error::UnknownInput`], [`Error::MissingInput`], [`Error::WrongType`], [`Error::WrongShape`] before anything
     /// runs; [`Error::IndexOutOfRange`] when an id is over a table. The session can be used again after each.
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
+        self.execute(inputs, exec::run)
+    }
+
+    /// Runs `step` on each step.
+    pub(crate) fn execute(
+        &mut self,
+        inputs: &[(&str, TensorView<'_>)],
+        mut step: impl FnMut(&Node, &Step, &Memory) -> Result<(), Error>,
+    ) -> Result<Outputs<'_>, Error> {
         let index = self.prepare(inputs)?;
         let padding = self.padding(inputs);
         let Session { model, stacked, weights, plans, arena, .. } = self;
@@ -163,8 +172,8 @@ impl Session {
             _ => &*model,
         };
         let memory = Memory::new(arena.bytes_mut(), weights, plan);
-        for step in &plan.steps {
-            exec::run(&model.nodes[step.node], step, &memory)?;
+        for next in &plan.steps {
+            step(&model.nodes[next.node], next, &memory)?;
         }
         Ok(Outputs { session: self, index })
     }

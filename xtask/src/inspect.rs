@@ -1,18 +1,27 @@
-//! `cargo xtask inspect MODEL.onnx [--shape BATCH,SEQUENCE]`: what is in a model, and what the passes make of it.
+//! `cargo xtask inspect MODEL.onnx [--shape BATCH,SEQUENCE | --profile BATCH,SEQUENCE [--v8]]`: what is in a
+//! model, what the passes make of it, and where its time goes, natively or in V8.
 //!
 //! The sizes after `--shape` are those of the inputs' free dimensions, in the order in which the inputs name them.
 
-use crate::{Result, shell};
+use crate::{Result, bench, shell};
 use bytes::Bytes;
+use fourlane_benches::profile;
 use fourlane_graph::Session;
 use fourlane_graph::ir::{Model, Port, PortDim};
 use std::path::{Path, PathBuf};
 
 pub fn run(arguments: &[String]) -> Result {
     let (file, shape) = match arguments {
+        [file, flag, shape, engine] if flag == "--profile" && engine == "--v8" => {
+            return bench::profile(file, &parse_shape(shape)?);
+        }
         [file] => (file, None),
-        [file, flag, shape] if flag == "--shape" => (file, Some(parse_shape(shape)?)),
-        _ => return Err("give one ONNX file, and optionally --shape BATCH,SEQUENCE".into()),
+        [file, flag, shape] if flag == "--shape" || flag == "--profile" => (file, Some((flag, parse_shape(shape)?))),
+        _ => {
+            return Err(
+                "give one ONNX file, and optionally --shape BATCH,SEQUENCE or --profile BATCH,SEQUENCE [--v8]".into()
+            );
+        }
     };
     let path = Path::new(file);
     let bytes = Bytes::from(shell::read(path)?);
@@ -21,21 +30,24 @@ pub fn run(arguments: &[String]) -> Result {
     let folder = fourlane_onnx::Folder(path.parent().map_or_else(PathBuf::new, PathBuf::from));
     let model = fourlane_onnx::load(bytes, &folder).map_err(|error| error.to_string())?;
     print_ports(&model);
-    let sizes = match shape {
-        Some(shape) => Some(sizes(&model, &shape)?),
+    let sizes = match &shape {
+        Some((_, shape)) => Some(sizes(&model, shape)?),
         None => None,
     };
 
-    let session = Session::new(model).map_err(|error| error.to_string())?;
+    let mut session = Session::new(model).map_err(|error| error.to_string())?;
     let report = session.report();
     println!("rewrites     {}", counts(report.passes.iter().copied()));
     println!("runs as      {}", counts(report.operators.iter().map(|(name, count)| (name.as_str(), *count))));
     println!("in memory    {} bytes of weights", report.weight_bytes);
-    if let Some(sizes) = sizes {
+    if let (Some(sizes), Some((flag, _))) = (&sizes, &shape) {
         let sizes: Vec<(&str, usize)> = sizes.iter().map(|(name, size)| (name.as_str(), *size)).collect();
         let report = session.shape_report(&sizes).map_err(|error| error.to_string())?;
-        let sizes: Vec<String> = sizes.iter().map(|(name, size)| format!("{name} {size}")).collect();
-        println!("for {}: {} steps, {} bytes of arena", sizes.join(", "), report.steps, report.arena_bytes);
+        let names: Vec<String> = sizes.iter().map(|(name, size)| format!("{name} {size}")).collect();
+        println!("for {}: {} steps, {} bytes of arena", names.join(", "), report.steps, report.arena_bytes);
+        if *flag == "--profile" {
+            profile::print(&mut session, &sizes)?;
+        }
     }
     Ok(())
 }
@@ -52,14 +64,14 @@ fn sizes(model: &Model, shape: &[usize]) -> Result<Vec<(String, usize)>> {
     }
     if names.len() != shape.len() {
         let free = names.join(", ");
-        return Err(format!("--shape must give {} sizes: the free dimensions are {free}", names.len()));
+        return Err(format!("give {} sizes: the free dimensions are {free}", names.len()));
     }
     Ok(names.into_iter().zip(shape.iter().copied()).collect())
 }
 
 fn parse_shape(text: &str) -> Result<Vec<usize>> {
     let numbers: std::result::Result<Vec<usize>, _> = text.split(',').map(|part| part.trim().parse()).collect();
-    numbers.map_err(|_| format!("--shape takes numbers such as 1,128, got {text}"))
+    numbers.map_err(|_| format!("a shape is numbers such as 1,128, got {text}"))
 }
 
 /// What the file says of itself; works for files that do not load, too.

@@ -41,11 +41,16 @@ const COMMANDS: [Command; 7] = [
         run: test::run,
     },
     Command { name: "build", arguments: "", about: "the npm package, into bindings/pkg", run: build::run },
-    Command { name: "bench", arguments: "[ARGUMENTS]", about: "the benchmarks", run: bench::run },
+    Command {
+        name: "bench",
+        arguments: "[--wasmtime | --v8] [gemm | kernels | models | pipeline] [FILTER] | --peers [--quick] | --models | --check",
+        about: "the benchmarks: natively, in an engine, or side by side with other engines",
+        run: bench::run,
+    },
     Command {
         name: "inspect",
-        arguments: "MODEL.onnx [--shape BATCH,SEQUENCE]",
-        about: "what is in a model, and what the passes make of it",
+        arguments: "MODEL.onnx [--shape BATCH,SEQUENCE | --profile BATCH,SEQUENCE [--v8]]",
+        about: "what is in a model, what the passes make of it, and where its time goes",
         run: inspect::run,
     },
     Command {

