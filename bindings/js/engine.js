@@ -102,6 +102,14 @@ export class Owned {
     return guard(() => call(this.#object));
   }
 
+  /** Gives the object away, to a call that consumes it. */
+  take() {
+    return this.use((object) => {
+      this.#object = undefined;
+      return object;
+    });
+  }
+
   free() {
     if (this.#epoch === epoch) this.#object?.free();
     this.#object = undefined;

@@ -1,15 +1,18 @@
 // Gets the files of a model: from a folder in the layout of Hugging Face, by URL or path, or from the caller's hands.
 //
 //     config.json  tokenizer.json (or vocab.txt)  tokenizer_config.json (optional)  onnx/model_quantized.onnx (or alike)
+//
+// Options that say which model file are those of transformers.js.
 
 import { FourlaneError } from './errors.js';
-import { asFolder, isNode, kind, nodeModule, toUrl } from './where.js';
+import { asFolder, isNode, kind, nodeModule, toUrl, within } from './where.js';
 
 // What transformers.js calls the precisions, and how the file's name ends.
 const SUFFIXES = {
   fp32: '', fp16: '_fp16', int8: '_int8', uint8: '_uint8', q8: '_quantized', q4: '_q4', q4f16: '_q4f16', bnb4: '_bnb4',
 };
-const PREFERRED = ['q8', 'int8', 'uint8', 'fp32'];
+// Which to take if nobody says: first what transformers.js takes in WebAssembly.
+const PREFERRED = ['q8', 'int8', 'uint8', 'fp32', 'fp16', 'q4', 'q4f16', 'bnb4'];
 
 /**
  * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page counts
@@ -35,37 +38,62 @@ export async function read(url, { response: unread = false } = {}) {
   throw new FourlaneError('load-failed', `${url.href} answers with status ${response.status}`);
 }
 
-/** The files of a classifier: `{ model, config, tokenizer, vocab, tokenizerConfig }`, bytes or undefined. */
-export async function readModel(source, { dtype, model_file_name: stem = 'model' } = {}) {
+/**
+ * The files of a classifier: `{ model, config, tokenizer, vocab, tokenizerConfig }`, bytes or undefined; the model's
+ * `path` and `dtype`; and `beside`, which gives files that the model names, and `where` it looks for them.
+ */
+export async function readModel(source, options = {}) {
+  const { subfolder, model_file_name: stem = 'model' } = options;
+  for (const [name, value] of Object.entries({ subfolder, model_file_name: stem })) {
+    if (value !== undefined && typeof value !== 'string') {
+      throw new TypeError(`options.${name} must be a string, got ${kind(value)}`);
+    }
+  }
+  const wanted = choice(options.dtype, stem, 'options.dtype');
   const folder = await open(source);
-  const models = candidates(dtype, stem);
-  const [config, tokenizer, tokenizerConfig, model] = await Promise.all([
-    folder.read('config.json'),
-    folder.read('tokenizer.json'),
-    folder.read('tokenizer_config.json'),
-    first(folder, models),
-  ]);
+  const folders = subfolder === undefined ? ['onnx/', ''] : [subfolder.replace(/\/?$/, '/').replace(/^\//, '')];
+  const rest = Promise.all(['tokenizer.json', 'tokenizer_config.json'].map((path) => folder.read(path)));
+  rest.catch(() => {}); // it is awaited below, unless something else fails before
+  const config = await folder.read('config.json');
+  // A file of its own may name the precision for those who do not.
+  const dtypes = wanted ? [wanted] : [choice(preset(config), stem, 'the dtype in config.json') ?? [], PREFERRED].flat();
+  const models = folders.flatMap((place) =>
+    dtypes.map((dtype) => ({ dtype, place, path: `${place}${stem}${SUFFIXES[dtype]}.onnx` })),
+  );
+  const [found, [tokenizer, tokenizerConfig]] = await Promise.all([config && first(folder, models), rest]);
   const vocab = tokenizer ? undefined : await folder.read('vocab.txt');
   const missing =
     (!config && 'config.json') ||
     (!tokenizer && !vocab && 'tokenizer.json or vocab.txt') ||
-    (!model && `model file (${models.join(', ')})`);
+    (!found && `model file (${models.map(({ path }) => path).join(', ')})`);
   if (missing) throw new FourlaneError('missing-file', `${folder.name} has no ${missing}`);
-  return { model, config, tokenizer, vocab, tokenizerConfig };
+  const { place, ...model } = found;
+  const beside = (location) => folder.read(place + location, location);
+  const where = `beside '${model.path}' in ${folder.name}`;
+  return { ...model, beside, where, config, tokenizer, vocab, tokenizerConfig };
 }
 
-function candidates(dtype, stem) {
-  if (dtype !== undefined && !Object.hasOwn(SUFFIXES, dtype)) {
-    throw new TypeError(`options.dtype must be one of ${Object.keys(SUFFIXES).join(', ')}, got '${dtype}'`);
+/** A precision: given as such, or by the model file's name; undefined if the choice is left to this package. */
+function choice(dtype, stem, what) {
+  if (typeof dtype === 'object' && dtype !== null) dtype = dtype[stem] ?? dtype.model;
+  if (dtype === undefined || dtype === null || dtype === 'auto') return undefined;
+  if (Object.hasOwn(SUFFIXES, dtype)) return dtype;
+  throw new TypeError(`${what} must be 'auto' or one of ${Object.keys(SUFFIXES).join(', ')}, got '${dtype}'`);
+}
+
+/** What config.json wants transformers.js to take. That the file is damaged is said by who reads all of it. */
+function preset(config) {
+  try {
+    return JSON.parse(new TextDecoder().decode(config))['transformers.js_config']?.dtype;
+  } catch {
+    return undefined;
   }
-  const names = (dtype === undefined ? PREFERRED : [dtype]).map((type) => `${stem}${SUFFIXES[type]}.onnx`);
-  return [...names.map((name) => `onnx/${name}`), ...names];
 }
 
-async function first(folder, names) {
-  for (const name of names) {
-    const bytes = await folder.read(name);
-    if (bytes) return bytes;
+async function first(folder, models) {
+  for (const candidate of models) {
+    const model = await folder.read(candidate.path);
+    if (model) return { ...candidate, model };
   }
   return undefined;
 }
@@ -74,12 +102,21 @@ async function first(folder, names) {
 async function open(source) {
   if (typeof source === 'string' || source instanceof URL) {
     const folder = asFolder(await toUrl(source));
-    return { name: folder.href, read: (path) => read(new URL(path, folder)) };
+    return { name: folder.href, read: (path) => readWithin(folder, path) };
   }
   if (typeof source !== 'object' || source === null || Array.isArray(source)) {
     throw new TypeError(`the source must be a URL, a path or an object of files, got ${kind(source)}`);
   }
-  return { name: 'the object of files', read: (path) => toBytes(source[path], path) };
+  // A file beside the model goes by its own name, too.
+  const find = (path, name) => toBytes(source[path] ?? source[name], path);
+  return { name: 'the object of files', read: async (path, name = path) => find(path, name) };
+}
+
+/** The bytes of a file inside a folder. A model could name others, and is not to. */
+export async function readWithin(folder, path) {
+  const url = within(folder, path);
+  if (url === undefined) throw new FourlaneError('invalid-model', `'${path}' leads out of the folder ${folder.href}`);
+  return read(url);
 }
 
 /** Bytes of whatever holds bytes. */

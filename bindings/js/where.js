@@ -25,10 +25,23 @@ export function asFolder(url) {
   return folder;
 }
 
+/** The URL of a file by its path inside a folder; undefined if the path leads out of it. */
+export function within(folder, path) {
+  const url = new URL(path.split('/').map(encodeURIComponent).join('/'), folder);
+  return url.href.startsWith(new URL('.', folder).href) ? url : undefined;
+}
+
 /** What a wrong argument is, for messages. */
 export function kind(value) {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no class'})`;
   return typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`;
+}
+
+/** An option that is true, false, or left out (false). */
+export function flag(options, name) {
+  const value = options[name] ?? false;
+  if (typeof value !== 'boolean') throw new TypeError(`options.${name} must be true or false, got ${kind(value)}`);
+  return value;
 }
