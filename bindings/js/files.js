@@ -49,16 +49,21 @@ export async function readModel(source, options = {}) {
       throw new TypeError(`options.${name} must be a string, got ${kind(value)}`);
     }
   }
-  const wanted = choice(options.dtype, stem, 'options.dtype');
+  const wanted = byName(options.dtype, stem);
+  const isOpen = wanted === undefined || wanted === null || wanted === 'auto';
+  if (!isOpen && !Object.hasOwn(SUFFIXES, wanted)) {
+    throw new TypeError(`options.dtype must be 'auto' or one of ${Object.keys(SUFFIXES).join(', ')}, got '${wanted}'`);
+  }
   const folder = await open(source);
   const folders = subfolder === undefined ? ['onnx/', ''] : [subfolder.replace(/\/?$/, '/').replace(/^\//, '')];
   const rest = Promise.all(['tokenizer.json', 'tokenizer_config.json'].map((path) => folder.read(path)));
   rest.catch(() => {}); // it is awaited below, unless something else fails before
   const config = await folder.read('config.json');
-  // A file of its own may name the precision for those who do not.
-  const dtypes = wanted ? [wanted] : [choice(preset(config), stem, 'the dtype in config.json') ?? [], PREFERRED].flat();
+  const dtypes = isOpen ? [byName(preset(config), stem), ...PREFERRED] : [wanted];
   const models = folders.flatMap((place) =>
-    dtypes.map((dtype) => ({ dtype, place, path: `${place}${stem}${SUFFIXES[dtype]}.onnx` })),
+    dtypes
+      .filter((dtype) => Object.hasOwn(SUFFIXES, dtype))
+      .map((dtype) => ({ dtype, place, path: `${place}${stem}${SUFFIXES[dtype]}.onnx` })),
   );
   const [found, [tokenizer, tokenizerConfig]] = await Promise.all([config && first(folder, models), rest]);
   const vocab = tokenizer ? undefined : await folder.read('vocab.txt');
@@ -73,18 +78,15 @@ export async function readModel(source, options = {}) {
   return { ...model, beside, where, config, tokenizer, vocab, tokenizerConfig };
 }
 
-/** A precision: given as such, or by the model file's name; undefined if the choice is left to this package. */
-function choice(dtype, stem, what) {
-  if (typeof dtype === 'object' && dtype !== null) dtype = dtype[stem] ?? dtype.model;
-  if (dtype === undefined || dtype === null || dtype === 'auto') return undefined;
-  if (Object.hasOwn(SUFFIXES, dtype)) return dtype;
-  throw new TypeError(`${what} must be 'auto' or one of ${Object.keys(SUFFIXES).join(', ')}, got '${dtype}'`);
+/** A precision may be given by the model file's name. */
+function byName(dtype, stem) {
+  return typeof dtype === 'object' && dtype !== null ? (dtype[stem] ?? dtype.model) : dtype;
 }
 
-/** What config.json wants transformers.js to take. That the file is damaged is said by who reads all of it. */
+/** The precision that config.json names for transformers.js. That the file is damaged is said by who reads all of it. */
 function preset(config) {
   try {
-    return JSON.parse(new TextDecoder().decode(config))['transformers.js_config']?.dtype;
+    return JSON.parse(new TextDecoder().decode(config))['transformers.js_config'].dtype;
   } catch {
     return undefined;
   }
