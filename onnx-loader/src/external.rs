@@ -114,8 +114,11 @@ impl ExternalData for Folder {
 
 /// The file that a tensor is in, if that is not the model itself.
 pub(crate) fn location(tensor: &TensorProto) -> Option<&str> {
-    let location = entry(tensor, "location").unwrap_or_default();
-    (tensor.data_location == 1).then(|| location.trim_start_matches("./"))
+    let mut location = entry(tensor, "location").unwrap_or_default();
+    while let Some(rest) = location.strip_prefix("./") {
+        location = rest;
+    }
+    (tensor.data_location == 1).then_some(location)
 }
 
 /// What a tensor says about its place; writers leave out what they do not know, or leave it empty.
