@@ -5,7 +5,9 @@
 // Options that say which model file are those of transformers.js.
 
 import { FourlaneError } from './errors.js';
-import { asFolder, isNode, kind, nodeModule, toUrl, within } from './where.js';
+import { read, toBytes } from './read.js';
+import { transfer } from './transfer.js';
+import { asFolder, kind, toUrl, within } from './where.js';
 
 // What transformers.js calls the precisions, and how the file's name ends.
 const SUFFIXES = {
@@ -15,32 +17,9 @@ const SUFFIXES = {
 const PREFERRED = ['q8', 'int8', 'uint8', 'fp32', 'fp16', 'q4', 'q4f16', 'bnb4'];
 
 /**
- * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page counts
- * as having nothing. As `{ response: true }`, a fetched Response is handed over unread.
- */
-export async function read(url, { response: unread = false } = {}) {
-  if (url.protocol === 'file:' && isNode) {
-    const { readFile } = await nodeModule('fs/promises');
-    return readFile(url).catch((error) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw new FourlaneError('load-failed', `${url.href} cannot be read: ${error.message}`, { cause: error });
-    });
-  }
-  let response;
-  try {
-    response = await fetch(url);
-    if (response.status === 403 || response.status === 404) return undefined; // object stores say 403
-    if (response.ok && response.headers.get('content-type')?.startsWith('text/html')) return undefined;
-    if (response.ok) return unread ? response : new Uint8Array(await response.arrayBuffer());
-  } catch (error) {
-    throw new FourlaneError('load-failed', `${url.href} cannot be fetched: ${error.message}`, { cause: error });
-  }
-  throw new FourlaneError('load-failed', `${url.href} answers with status ${response.status}`);
-}
-
-/**
  * The files of a classifier: `{ model, config, tokenizer, vocab, tokenizerConfig }`, bytes or undefined; the model's
- * `path` and `dtype`; and `beside`, which gives files that the model names, and `where` it looks for them.
+ * `path` and `dtype`; `beside`, which gives files that the model names, and `where` it looks for them; `end`, to be
+ * called when all is well.
  */
 export async function readModel(source, options = {}) {
   const { subfolder, model_file_name: stem = 'model' } = options;
@@ -54,7 +33,7 @@ export async function readModel(source, options = {}) {
   if (!isOpen && !Object.hasOwn(SUFFIXES, wanted)) {
     throw new TypeError(`options.dtype must be 'auto' or one of ${Object.keys(SUFFIXES).join(', ')}, got '${wanted}'`);
   }
-  const folder = await open(source);
+  const folder = await open(source, options);
   const folders = subfolder === undefined ? ['onnx/', ''] : [subfolder.replace(/\/?$/, '/').replace(/^\//, '')];
   const rest = Promise.all(['tokenizer.json', 'tokenizer_config.json'].map((path) => folder.read(path)));
   rest.catch(() => {}); // it is awaited below, unless something else fails before
@@ -75,7 +54,7 @@ export async function readModel(source, options = {}) {
   const { place, ...model } = found;
   const beside = (location) => folder.read(place + location, location);
   const where = `beside '${model.path}' in ${folder.name}`;
-  return { ...model, beside, where, config, tokenizer, vocab, tokenizerConfig };
+  return { ...model, beside, where, config, tokenizer, vocab, tokenizerConfig, end: folder.end };
 }
 
 /** A precision may be given by the model file's name. */
@@ -100,38 +79,19 @@ async function first(folder, models) {
   return undefined;
 }
 
-/** `{ name, read }` over whatever the caller calls a source. */
-async function open(source) {
+/** `{ name, read, end }` over whatever the caller calls a source. */
+async function open(source, options) {
   if (typeof source === 'string' || source instanceof URL) {
     const folder = asFolder(await toUrl(source));
-    return { name: folder.href, read: (path) => readWithin(folder, path) };
+    const { how, end } = transfer(options, folder.href);
+    return { name: folder.href, read: (path) => read(within(folder, path), how(path)), end };
   }
   if (typeof source !== 'object' || source === null || Array.isArray(source)) {
     throw new TypeError(`the source must be a URL, a path or an object of files, got ${kind(source)}`);
   }
+  const name = 'the object of files';
+  const { how, end } = transfer(options, name);
   // A file beside the model goes by its own name, too.
-  const find = (path, name) => toBytes(source[path] ?? source[name], path);
-  return { name: 'the object of files', read: async (path, name = path) => find(path, name) };
-}
-
-/** The bytes of a file inside a folder. A model could name others, and is not to. */
-export async function readWithin(folder, path) {
-  const url = within(folder, path);
-  if (url === undefined) throw new FourlaneError('invalid-model', `'${path}' leads out of the folder ${folder.href}`);
-  return read(url);
-}
-
-/** Bytes of whatever holds bytes. */
-export async function toBytes(value, name) {
-  if (value === undefined) return undefined;
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof URL) return read(value);
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  if (typeof value?.arrayBuffer === 'function') value = await value.arrayBuffer(); // Blob, File, Response
-  if (value instanceof ArrayBuffer || isShared(value)) return new Uint8Array(value);
-  throw new TypeError(`'${name}' must be bytes, a Blob, a Response or a URL object, got ${kind(value)}`);
-}
-
-function isShared(value) {
-  return typeof SharedArrayBuffer === 'function' && value instanceof SharedArrayBuffer;
+  const find = (path, name) => toBytes(source[path] ?? source[name], path, how(path));
+  return { name, read: async (path, name = path) => find(path, name), end };
 }

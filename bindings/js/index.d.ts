@@ -7,7 +7,7 @@ export interface Label {
 }
 
 /** Bytes in any of the forms a page gets hold of. A `URL` is fetched (in Node, `file:` URLs are read). */
-export type FileContent = ArrayBuffer | SharedArrayBuffer | ArrayBufferView | Blob | Response | URL;
+export type FileContent = ArrayBuffer | SharedArrayBuffer | ArrayBufferView | Blob | ReadableStream | Response | URL;
 
 /** Precisions of a model, by the end of its file's name: see `PipelineOptions.dtype`. */
 export type Dtype = 'fp32' | 'fp16' | 'q8' | 'int8' | 'uint8' | 'q4' | 'q4f16' | 'bnb4';
@@ -64,7 +64,34 @@ export interface PipelineOptions extends LoadOptions {
    * Texts are run one by one then. Default: false, each token has its own range, which is nearer to full precision.
    */
   literal?: boolean;
+  /** Hears of each file as it comes, and when all is ready. What it throws, `pipeline` throws. */
+  onProgress?: (event: Progress) => void;
+  /** The same, by its name in transformers.js. */
+  progress_callback?: (event: Progress) => void;
+  /** Breaks off; `pipeline` then throws the signal's reason. */
+  signal?: AbortSignal;
+  /**
+   * Keeps fetched files of the model in a cache of the Cache API, by this name or `fourlane`, and takes them from there
+   * without asking the server. Give a new version a new name. Default: false.
+   */
+  cache?: boolean | string;
+  /** Digests that files must have, as in HTML: `{ 'onnx/model_quantized.onnx': 'sha256-…' }`. */
+  integrity?: { readonly [file: string]: string };
 }
+
+/** What `onProgress` hears, as from transformers.js. Sizes are in bytes, `progress` is in percent. */
+export type Progress =
+  | { status: 'initiate' | 'download' | 'done'; name: string; file: string }
+  | { status: 'progress'; name: string; file: string; progress: number; loaded: number; total: number }
+  | {
+      status: 'progress_total';
+      name: string;
+      progress: number;
+      loaded: number;
+      total: number;
+      files: { [file: string]: { loaded: number; total: number } };
+    }
+  | { status: 'ready'; task: string; model: string };
 
 export interface ClassifyOptions {
   /** How many labels per text, best first; `null` for all. Default: 1. */

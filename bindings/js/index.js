@@ -23,8 +23,15 @@ export async function pipeline(task, source, options) {
   const [files] = await Promise.all([readModel(source, options), load(options)]);
   const { model, beside, where, path, dtype, config, tokenizer, vocab, tokenizerConfig } = files;
   const owned = await assemble('pipeline', model, beside, where, (file) => {
+    options.signal?.throwIfAborted();
     return new Classifier(file, literal, config, tokenizer, vocab, tokenizerConfig);
   });
+  try {
+    files.end(task);
+  } catch (error) {
+    owned.free();
+    throw error;
+  }
   const labels = owned.use((classifier) => classifier.labels());
 
   /** Classifies one text or several. */

@@ -5,11 +5,11 @@
 
 import { info, load } from './engine.js';
 import { FourlaneError } from './errors.js';
-import { read, readWithin, toBytes } from './files.js';
+import { isShared, read, toBytes } from './read.js';
 import { Tensor } from './tensor.js';
 import { Session } from './wasm.js';
 import { assemble } from './weights.js';
-import { flag, kind, toUrl } from './where.js';
+import { flag, kind, toUrl, within } from './where.js';
 
 export { FourlaneError, Tensor };
 
@@ -46,7 +46,7 @@ export class InferenceSession {
     const folder = url && new URL('.', url);
     const beside = async (location) => {
       if (given.has(location)) return externalFile(location, given.get(location));
-      return folder && readWithin(folder, location);
+      return folder && read(within(folder, location));
     };
     const names = given.size > 0 ? `, which has '${[...given.keys()].join("', '")}'` : '';
     const where = `in options.externalData${names}${folder ? ` and not in ${folder.href}` : ''}`;
@@ -143,8 +143,9 @@ async function fileAt(url) {
 
 function modelBytes(model, [byteOffset, byteLength]) {
   if (model instanceof Uint8Array) return model;
-  const shared = typeof SharedArrayBuffer === 'function' && model instanceof SharedArrayBuffer;
-  if (!(model instanceof ArrayBuffer || shared)) throw new TypeError("Unexpected argument[0]: must be 'path' or 'buffer'.");
+  if (!(model instanceof ArrayBuffer || isShared(model))) {
+    throw new TypeError("Unexpected argument[0]: must be 'path' or 'buffer'.");
+  }
   if (typeof byteOffset !== 'number') return new Uint8Array(model);
   return new Uint8Array(model, byteOffset, typeof byteLength === 'number' ? byteLength : undefined);
 }

@@ -1,5 +1,7 @@
 // Where the code runs, and what a path means there.
 
+import { FourlaneError } from './errors.js';
+
 /** Node, Bun and Deno: paths are files. */
 export const isNode = typeof process === 'object' && Boolean(process.versions?.node);
 
@@ -25,10 +27,11 @@ export function asFolder(url) {
   return folder;
 }
 
-/** The URL of a file by its path inside a folder; undefined if the path leads out of it. */
+/** The URL of a file by its path inside a folder. A model could name files elsewhere, and is not to. */
 export function within(folder, path) {
   const url = new URL(path.split('/').map(encodeURIComponent).join('/'), folder);
-  return url.href.startsWith(new URL('.', folder).href) ? url : undefined;
+  if (url.href.startsWith(new URL('.', folder).href)) return url;
+  throw new FourlaneError('invalid-model', `'${path}' leads out of the folder ${folder.href}`);
 }
 
 /** What a wrong argument is, for messages. */

@@ -17,6 +17,12 @@ export async function pipelines(): Promise<void> {
   await pipeline('text-classification', { 'config.json': new ArrayBuffer(2), 'model.onnx': new Blob([]) });
   await pipeline('text-classification', '/model', { dtype: { model: 'q8' }, subfolder: '', literal: true });
   await pipeline('text-classification', '/model', { dtype: 'auto', use_external_data_format: true });
+  await pipeline('text-classification', '/model', {
+    onProgress: (event) => event.status === 'progress_total' && console.log(event.progress, event.files),
+    signal: AbortSignal.timeout(1000),
+    cache: 'models',
+    integrity: { 'config.json': 'sha256-' },
+  });
   const { file, dtype, literal, memoryBytes, maxLength } = classify.info();
   const facts: [string, Dtype, boolean, number, number] = [file, dtype, literal, memoryBytes, maxLength];
   const { variant } = await load({ wasmPath: '/static/' });
