@@ -6,9 +6,9 @@
 
 import init, { __wbg_reset_state as restart } from './wasm.js';
 import { FourlaneError, fromRust } from './errors.js';
-import { read } from './files.js';
+import { read, request } from './read.js';
 import { probe } from './probe.js';
-import { asFolder, toUrl } from './where.js';
+import { asFolder, isNode, toUrl } from './where.js';
 
 // One literal URL each: bundlers recognise this form and take the files along.
 const FILES = {
@@ -47,7 +47,7 @@ export function info() {
 async function start({ variant, wasmPath, wasmBinary }) {
   const choice = choose(variant);
   const name = `fourlane-${choice.variant}.wasm`;
-  const source = wasmBinary ?? (await read(await locate(choice.variant, name, wasmPath), { response: true }));
+  const source = wasmBinary ?? (await fetched(await locate(choice.variant, name, wasmPath)));
   if (source === undefined) {
     throw new FourlaneError('load-failed', `${name} is not at ${wasmPath ?? 'its place beside the package'}`);
   }
@@ -57,6 +57,11 @@ async function start({ variant, wasmPath, wasmBinary }) {
     throw new FourlaneError('load-failed', `${name} cannot be started: ${error.message}`, { cause: error });
   }
   return choice;
+}
+
+/** A Response, for the engine to compile while it comes. */
+function fetched(url) {
+  return url.protocol === 'file:' && isNode ? read(url) : request(url);
 }
 
 function choose(wanted) {
@@ -100,6 +105,14 @@ export class Owned {
       throw new FourlaneError('crashed', `this ${this.#what} was lost when the engine crashed; make a new one`);
     }
     return guard(() => call(this.#object));
+  }
+
+  /** Gives the object away, to a call that consumes it. */
+  take() {
+    return this.use((object) => {
+      this.#object = undefined;
+      return object;
+    });
   }
 
   free() {

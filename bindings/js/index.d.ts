@@ -7,15 +7,20 @@ export interface Label {
 }
 
 /** Bytes in any of the forms a page gets hold of. A `URL` is fetched (in Node, `file:` URLs are read). */
-export type FileContent = ArrayBuffer | SharedArrayBuffer | ArrayBufferView | Blob | Response | URL;
+export type FileContent = ArrayBuffer | SharedArrayBuffer | ArrayBufferView | Blob | ReadableStream | Response | URL;
+
+/** Precisions of a model, by the end of its file's name: see `PipelineOptions.dtype`. */
+export type Dtype = 'fp32' | 'fp16' | 'q8' | 'int8' | 'uint8' | 'q4' | 'q4f16' | 'bnb4';
 
 /**
  * Where a model comes from:
  *
  * - a URL, or in Node a path, of a folder in the layout of Hugging Face: `config.json`, `tokenizer.json` or
- *   `vocab.txt`, `tokenizer_config.json` (optional), and `onnx/model_quantized.onnx`, `onnx/model_int8.onnx`,
- *   `onnx/model_uint8.onnx`, `onnx/model.onnx` or one of these without `onnx/`: the first one there is;
+ *   `vocab.txt`, `tokenizer_config.json` (optional), and the model in `onnx/` or beside them;
  * - or an object of the same files by the same names.
+ *
+ * If the model has its weights in files of their own (`model.onnx_data`, `.safetensors`), it says so itself, and they
+ * are looked for beside it; in an object, `onnx/model.onnx_data` and `model.onnx_data` are both found.
  */
 export type Source = string | URL | Record<string, FileContent>;
 
@@ -39,15 +44,75 @@ export interface Info {
 }
 
 export interface PipelineOptions extends LoadOptions {
-  /** Which precision of the model, by its file name as in transformers.js. Default: the smallest 8-bit one, else f32. */
-  dtype?: 'fp32' | 'fp16' | 'q8' | 'int8' | 'uint8' | 'q4' | 'q4f16' | 'bnb4';
+  /**
+   * Which precision of the model, by the end of its file's name as in transformers.js: `fp32` (`model.onnx`), `fp16`
+   * (`model_fp16.onnx`), `q8` (`model_quantized.onnx`), `int8`, `uint8`, `q4`, `q4f16`, `bnb4`; also by the name of the
+   * model file, `{ model: 'q8' }`.
+   *
+   * Default, and meaning of `auto`: the one that `config.json` names for transformers.js, else the first there is of
+   * `q8`, `int8`, `uint8`, `fp32`, `fp16`, `q4`, `q4f16`, `bnb4`.
+   */
+  dtype?: Dtype | 'auto' | { readonly [file: string]: Dtype | 'auto' };
+  /** Folder of the model file inside the source. Default: `onnx`, else beside the other files. */
+  subfolder?: string;
   /** The model file's name without precision and extension. Default: `model`. */
   model_file_name?: string;
+  /** Taken for transformers.js' sake, without effect: the model says which files it needs. */
+  use_external_data_format?: boolean | number | Record<string, boolean | number>;
+  /**
+   * Whether a model that quantises while it runs does so by ONNX's rule, with one range of values for a whole tensor.
+   * Texts are run one by one then. Default: false, each token has its own range, which is nearer to full precision.
+   */
+  literal?: boolean;
+  /** Hears of each file as it comes, and when all is ready. What it throws, `pipeline` throws. */
+  onProgress?: (event: Progress) => void;
+  /** The same, by its name in transformers.js. */
+  progress_callback?: (event: Progress) => void;
+  /** Breaks off; `pipeline` then throws the signal's reason. */
+  signal?: AbortSignal;
+  /**
+   * Keeps fetched files of the model in a cache of the Cache API, by this name or `fourlane`, and takes them from there
+   * without asking the server. Give a new version a new name. Default: false.
+   */
+  cache?: boolean | string;
+  /** Digests that files must have, as in HTML: `{ 'onnx/model_quantized.onnx': 'sha256-…' }`. */
+  integrity?: { readonly [file: string]: string };
 }
+
+/** What `onProgress` hears, as from transformers.js. Sizes are in bytes, `progress` is in percent. */
+export type Progress =
+  | { status: 'initiate' | 'download' | 'done'; name: string; file: string }
+  | { status: 'progress'; name: string; file: string; progress: number; loaded: number; total: number }
+  | {
+      status: 'progress_total';
+      name: string;
+      progress: number;
+      loaded: number;
+      total: number;
+      files: { [file: string]: { loaded: number; total: number } };
+    }
+  | { status: 'ready'; task: string; model: string };
 
 export interface ClassifyOptions {
   /** How many labels per text, best first; `null` for all. Default: 1. */
   top_k?: number | null;
+}
+
+/** What a session or pipeline is. */
+export interface SessionInfo extends Info {
+  /** Whether ranges of quantisation are ONNX's, see `PipelineOptions.literal`. */
+  literal: boolean;
+  /** Bytes of the engine's memory that it holds now: weights, and room for the largest shape it has run. */
+  memoryBytes: number;
+}
+
+/** What a pipeline is. */
+export interface PipelineInfo extends SessionInfo {
+  /** The model's file, by its name in the source. */
+  file: string;
+  dtype: Dtype;
+  /** The most tokens of a text, special ones included; what is longer is cut off. */
+  maxLength: number;
 }
 
 /** A loaded classifier. */
@@ -72,6 +137,8 @@ export interface TextClassificationPipeline {
   /** The model's raw outputs, before softmax. */
   logits(text: string): Promise<Float32Array>;
   logits(texts: readonly string[]): Promise<Float32Array[]>;
+  /** What was loaded, and what it takes. */
+  info(): PipelineInfo;
   /** Frees the memory; a later use is an error with code `disposed`. */
   dispose(): Promise<void>;
 }

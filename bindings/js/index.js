@@ -1,10 +1,11 @@
 // Text classification in one call: the shape of transformers.js, without its weight.
 
-import { Owned, info, load } from './engine.js';
+import { info, load } from './engine.js';
 import { FourlaneError } from './errors.js';
 import { readModel } from './files.js';
 import { Classifier } from './wasm.js';
-import { kind } from './where.js';
+import { assemble } from './weights.js';
+import { flag, kind } from './where.js';
 
 export { FourlaneError, info, load };
 
@@ -17,12 +18,20 @@ export async function pipeline(task, source, options) {
   }
   options ??= {};
   if (typeof options !== 'object') throw new TypeError(`the options must be an object, got ${kind(options)}`);
+  const literal = flag(options, 'literal');
   source ??= (await import('./model.js')).default;
   const [files] = await Promise.all([readModel(source, options), load(options)]);
-  const owned = new Owned('pipeline', () => {
-    const { model, config, tokenizer, vocab, tokenizerConfig } = files;
-    return new Classifier(model, config, tokenizer, vocab, tokenizerConfig);
+  const { model, beside, where, path, dtype, config, tokenizer, vocab, tokenizerConfig } = files;
+  const owned = await assemble('pipeline', model, beside, where, (file) => {
+    options.signal?.throwIfAborted();
+    return new Classifier(file, literal, config, tokenizer, vocab, tokenizerConfig);
   });
+  try {
+    files.end(task);
+  } catch (error) {
+    owned.free();
+    throw error;
+  }
   const labels = owned.use((classifier) => classifier.labels());
 
   /** Classifies one text or several. */
@@ -51,6 +60,7 @@ export async function pipeline(task, source, options) {
       const rows = split(owned.use((classifier) => classifier.logits(list)), list.length);
       return Array.isArray(texts) ? rows : rows[0];
     },
+    info: () => ({ ...info(), file: path, dtype, ...Object.fromEntries(owned.use((classifier) => classifier.facts())) }),
     async dispose() {
       owned.free();
     },

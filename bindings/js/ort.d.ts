@@ -1,6 +1,6 @@
 // Types of `fourlane/ort`: the part of onnxruntime-web's API that text models use.
 
-import type { FileContent } from './index.js';
+import type { FileContent, SessionInfo } from './index.js';
 export { FourlaneError } from './index.js';
 
 /** Array types by element type. `float16` is a `Float16Array` where the engine has it, else the raw bits. */
@@ -104,10 +104,19 @@ export declare namespace InferenceSession {
     readonly shape: ReadonlyArray<number | string>;
   }
 
-  /** Only `externalData` has an effect; onnxruntime's other options are accepted and ignored. */
+  /** These have an effect; onnxruntime's other options are accepted and ignored. */
   interface SessionOptions {
-    /** Files that the model names beside itself: their content by name, or a URL that ends in it. */
+    /**
+     * Files in which the model says it has weights: what it calls them, with their content or where that is; or only a
+     * URL or path that ends in the name. A session made from a URL or path finds those that are missing here beside
+     * the model.
+     */
     externalData?: ReadonlyArray<string | URL | { path: string; data: string | FileContent }>;
+    /**
+     * Not of onnxruntime, but as it does: a model that quantises while it runs has one range of values for a whole
+     * tensor, batch and padding included. Default: false, each row has its own, which is nearer to full precision.
+     */
+    literal?: boolean;
     readonly [option: string]: unknown;
   }
 
@@ -128,6 +137,8 @@ export interface InferenceSession {
     fetches: InferenceSession.FetchesType,
     options?: InferenceSession.RunOptions,
   ): Promise<InferenceSession.ReturnType>;
+  /** Not of onnxruntime: what runs, and how. */
+  info(): SessionInfo;
   /** Frees the memory; a later use is an error with code `disposed`. */
   release(): Promise<void>;
   /** Does nothing. */

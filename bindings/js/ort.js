@@ -3,12 +3,13 @@
 // Checks and messages follow onnxruntime's, as far as code in the field leans on them. What makes no sense here
 // (execution providers, graph optimisation levels, threads) is accepted and ignored.
 
-import { Owned, load } from './engine.js';
+import { info, load } from './engine.js';
 import { FourlaneError } from './errors.js';
-import { read, toBytes } from './files.js';
+import { isShared, read, toBytes } from './read.js';
 import { Tensor } from './tensor.js';
 import { Session } from './wasm.js';
-import { kind, toUrl } from './where.js';
+import { assemble } from './weights.js';
+import { flag, kind, toUrl, within } from './where.js';
 
 export { FourlaneError, Tensor };
 
@@ -37,13 +38,20 @@ export class InferenceSession {
 
   /** `create(path | URL | bytes, options)` or `create(buffer, byteOffset, byteLength, options)`. */
   static async create(model, ...rest) {
-    const [bytes] = await Promise.all([modelBytes(model, rest), load()]);
-    const options = rest.find((argument) => typeof argument === 'object') ?? {};
-    const external = options.externalData ?? [];
-    const files = await Promise.all(external.map(externalFile));
-    const names = files.map((file) => file.name);
-    const contents = files.map((file) => file.bytes);
-    return new InferenceSession(new Owned('session', () => new Session(bytes, names, contents)));
+    const options = rest.find((argument) => typeof argument === 'object' && argument !== null) ?? {};
+    const literal = flag(options, 'literal');
+    const given = externalFiles(options.externalData ?? []);
+    const url = typeof model === 'string' || model instanceof URL ? await toUrl(model) : undefined;
+    const [bytes] = await Promise.all([url ? fileAt(url) : modelBytes(model, rest), load()]);
+    const folder = url && new URL('.', url);
+    const beside = async (location) => {
+      if (given.has(location)) return externalFile(location, given.get(location));
+      return folder && read(within(folder, location));
+    };
+    const names = given.size > 0 ? `, which has '${[...given.keys()].join("', '")}'` : '';
+    const where = `in options.externalData${names}${folder ? ` and not in ${folder.href}` : ''}`;
+    const make = (file) => new Session(file, literal);
+    return new InferenceSession(await assemble('session', bytes, beside, where, make));
   }
 
   /** `run(feeds, options)` or `run(feeds, fetches, options)`. */
@@ -64,6 +72,11 @@ export class InferenceSession {
       session.run();
       return Object.fromEntries(wanted.map(([name, given]) => [name, this.#fetch(session, name, given)]));
     });
+  }
+
+  /** What runs, and how. */
+  info() {
+    return { ...info(), ...Object.fromEntries(this.#owned.use((session) => session.facts())) };
   }
 
   /** Frees the memory; a later use is an error with code `disposed`. */
@@ -122,30 +135,34 @@ function toMetadata([name, type, ...shape]) {
   return { name, isTensor: true, type, shape };
 }
 
-async function modelBytes(model, [byteOffset, byteLength]) {
-  if (typeof model === 'string' || model instanceof URL) {
-    const url = await toUrl(model);
-    const bytes = await read(url);
-    if (bytes === undefined) throw new FourlaneError('missing-file', `there is no model at ${url.href}`);
-    return bytes;
-  }
+async function fileAt(url) {
+  const bytes = await read(url);
+  if (bytes === undefined) throw new FourlaneError('missing-file', `there is no file at ${url.href}`);
+  return bytes;
+}
+
+function modelBytes(model, [byteOffset, byteLength]) {
   if (model instanceof Uint8Array) return model;
-  const shared = typeof SharedArrayBuffer === 'function' && model instanceof SharedArrayBuffer;
-  if (!(model instanceof ArrayBuffer || shared)) throw new TypeError("Unexpected argument[0]: must be 'path' or 'buffer'.");
+  if (!(model instanceof ArrayBuffer || isShared(model))) {
+    throw new TypeError("Unexpected argument[0]: must be 'path' or 'buffer'.");
+  }
   if (typeof byteOffset !== 'number') return new Uint8Array(model);
   return new Uint8Array(model, byteOffset, typeof byteLength === 'number' ? byteLength : undefined);
 }
 
-/** `{ path, data }` or a URL whose last part is the name. */
-async function externalFile(file) {
-  const { path, data } = typeof file === 'object' && 'data' in file ? file : { path: fileName(file), data: file };
-  const bytes = typeof data === 'string' ? await read(await toUrl(data)) : await toBytes(data, path);
-  if (bytes === undefined) throw new FourlaneError('missing-file', `there is no external data at ${data}`);
-  return { name: path, bytes };
+/** By the names that a model has for them: `{ path, data }`, or a URL or path whose last part is the name. */
+function externalFiles(list) {
+  if (!Array.isArray(list)) throw new TypeError(`options.externalData must be an array, got ${kind(list)}`);
+  const entries = list.map((file, i) => {
+    if (typeof file === 'string' || file instanceof URL) return [String(file).split(/[?#]/)[0].split(/[\\/]/).at(-1), file];
+    if (typeof file?.path === 'string' && file.data !== undefined) return [file.path.replace(/^(\.\/)+/, ''), file.data];
+    throw new TypeError(`options.externalData[${i}] must be { path, data } or a URL, got ${kind(file)}`);
+  });
+  return new Map(entries);
 }
 
-function fileName(url) {
-  return String(url).split('/').at(-1);
+function externalFile(path, data) {
+  return typeof data === 'string' ? toUrl(data).then(fileAt) : toBytes(data, path);
 }
 
 export default { InferenceSession, Tensor, env };

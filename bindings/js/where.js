@@ -1,5 +1,7 @@
 // Where the code runs, and what a path means there.
 
+import { FourlaneError } from './errors.js';
+
 /** Node, Bun and Deno: paths are files. */
 export const isNode = typeof process === 'object' && Boolean(process.versions?.node);
 
@@ -25,10 +27,24 @@ export function asFolder(url) {
   return folder;
 }
 
+/** The URL of a file by its path inside a folder. A model could name files elsewhere, and is not to. */
+export function within(folder, path) {
+  const url = new URL(path.split('/').map(encodeURIComponent).join('/'), folder);
+  if (url.href.startsWith(new URL('.', folder).href)) return url;
+  throw new FourlaneError('invalid-model', `'${path}' leads out of the folder ${folder.href}`);
+}
+
 /** What a wrong argument is, for messages. */
 export function kind(value) {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no class'})`;
   return typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`;
+}
+
+/** An option that is true, false, or left out (false). */
+export function flag(options, name) {
+  const value = options[name] ?? false;
+  if (typeof value !== 'boolean') throw new TypeError(`options.${name} must be true or false, got ${kind(value)}`);
+  return value;
 }

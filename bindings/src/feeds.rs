@@ -34,6 +34,8 @@ pub(crate) struct Feeds {
     batch: Option<usize>,
     /// How many tokens each text has, if it can have no other number.
     tokens: Option<usize>,
+    /// Whether texts in a batch would change each other's outputs.
+    alone: bool,
 }
 
 impl Feeds {
@@ -72,7 +74,7 @@ impl Feeds {
             .or(if outputs.len() == 1 { outputs.first() } else { None })
             .or_else(|| outputs.iter().find(|port| has_two_axes(&port.dims)))
             .ok_or(Error::NoLogits)?;
-        Ok(Feeds { inputs, output: output.name.clone(), batch, tokens })
+        Ok(Feeds { inputs, output: output.name.clone(), batch, tokens, alone: session.shares_ranges() })
     }
 
     /// The most tokens that the model takes, if it says.
@@ -83,7 +85,7 @@ impl Feeds {
     /// How many texts to run at once, of which the longest has so many tokens: at least one.
     pub fn rows(&self, longest: usize) -> usize {
         let columns = self.columns(longest);
-        self.batch.unwrap_or((MAX_TOKENS / columns).clamp(1, MAX_ROWS))
+        if self.alone { 1 } else { self.batch.unwrap_or((MAX_TOKENS / columns).clamp(1, MAX_ROWS)) }
     }
 
     /// How many tokens each text is filled up to.

@@ -31,12 +31,15 @@ mod error;
 mod feeds;
 mod json;
 mod pipeline;
+#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
+mod safetensors;
 mod tokenizer;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod wasm;
 
 pub use config::{ModelConfig, Problem};
 pub use error::Error;
+pub use fourlane_graph::Options as SessionOptions;
 pub use json::JsonError;
 pub use pipeline::{Files, Label, Options, TextClassifier};
 pub use tokenizer::{Encoding, Tokenizer, TokenizerConfig, TokenizerError};

@@ -1,15 +1,15 @@
 //! From texts to labels: tokens, batches, the model, scores.
 //!
 //! Texts are taken 1,024 at a time, sorted by length and run in batches of similar length, so that thousands of texts
-//! need no more memory than a few, and little of it for padding. A text's neighbours show in its outputs by rounding at
-//! most: a dynamically quantised model may choose one range of values for a batch.
+//! need no more memory than a few, and little of it for padding. A text's neighbours do not show in its outputs: where
+//! the model has one range of quantisation for all that is in a batch, each text is run alone.
 
 use crate::config::{ModelConfig, Problem};
 use crate::error::Error;
 use crate::feeds::Feeds;
 use crate::tokenizer::{Encoding, Tokenizer, TokenizerConfig};
 use bytes::Bytes;
-use fourlane_graph::{Model, Session};
+use fourlane_graph::{Model, Options as SessionOptions, Session};
 use fourlane_onnx::NoExternalData;
 use std::sync::Arc;
 
@@ -87,6 +87,15 @@ impl TextClassifier {
     ///
     /// As [`TextClassifier::new`].
     pub fn from_model(model: Model, files: &Files<'_>) -> Result<Self, Error> {
+        Self::with_options(model, files, SessionOptions::default())
+    }
+
+    /// As [`TextClassifier::from_model`], with options of the session.
+    ///
+    /// # Errors
+    ///
+    /// As [`TextClassifier::new`].
+    pub fn with_options(model: Model, files: &Files<'_>, options: SessionOptions) -> Result<Self, Error> {
         let read = |file, error| Error::File { file, error };
         let config = files.config.map(ModelConfig::from_json).transpose().map_err(|e| read("config.json", e))?;
         let config = config.unwrap_or_default();
@@ -102,7 +111,7 @@ impl TextClassifier {
             tokenizer.set_pad_id(pad);
         }
 
-        let session = Session::new(model)?;
+        let session = Session::with_options(model, options)?;
         let feeds = Feeds::new(&session)?;
         let limits = [tokens.model_max_length, config.max_positions, feeds.max_length(&session)];
         let max_length = limits.into_iter().flatten().min().unwrap_or(usize::MAX);

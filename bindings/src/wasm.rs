@@ -2,28 +2,109 @@
 //!
 //! Only flat things cross the boundary: strings, typed arrays, arrays of these. The package's JavaScript makes them
 //! into what people see, so nothing here is a public interface. A model's bytes are copied once, from JavaScript's
-//! memory into this module's. An error is thrown as a string `code: sentence`; the codes are listed in `index.d.ts`.
+//! memory into this module's; files beside it stay in JavaScript's memory, and tensors of them are copied as they are
+//! packed. An error is thrown as a string `code: sentence`; the codes are listed in `index.d.ts`.
 
-use crate::{Error, Files, Options, TextClassifier, TokenizerError};
+use crate::{Error, Files, Options, SessionOptions, TextClassifier, TokenizerError};
 use bytes::Bytes;
 use fourlane_graph::ir::{Port, PortDim};
-use fourlane_graph::{Data, TensorView};
-use fourlane_onnx::LoadError;
+use fourlane_graph::{Data, Model, TensorView};
+use fourlane_onnx::{ExternalData, LoadError, StoredTensor};
 use js_sys::{Array, Uint8Array};
-use std::collections::HashMap;
 use std::fmt::Display;
 use wasm_bindgen::prelude::*;
 
+/// A model that was read, with the files that it names beside itself as they come in.
+#[wasm_bindgen]
+pub struct ModelFile {
+    file: fourlane_onnx::File,
+    beside: FilesBeside,
+}
+
+#[wasm_bindgen]
+impl ModelFile {
+    /// From the bytes of an ONNX file.
+    #[wasm_bindgen(constructor)]
+    pub fn new(bytes: Vec<u8>) -> Result<ModelFile, JsValue> {
+        let file = fourlane_onnx::File::decode(bytes.into()).map_err(load_error)?;
+        Ok(ModelFile { file, beside: FilesBeside(Vec::new()) })
+    }
+
+    /// Names of the files that must be added.
+    pub fn external_files(&self) -> Vec<String> {
+        self.file.external_files().into_iter().map(String::from).collect()
+    }
+
+    /// Adds a file.
+    pub fn add(&mut self, name: String, content: Uint8Array) {
+        self.beside.0.push((name, content));
+    }
+}
+
+impl ModelFile {
+    fn load(self) -> Result<Model, JsValue> {
+        self.file.load(&self.beside).map_err(load_error)
+    }
+}
+
+/// Files in JavaScript's memory, of which tensors are copied when they are asked for.
+struct FilesBeside(Vec<(String, Uint8Array)>);
+
+impl FilesBeside {
+    fn get(&self, location: &str) -> Result<&Uint8Array, String> {
+        let file = self.0.iter().find(|(name, _)| name == location);
+        file.map(|(_, content)| content).ok_or_else(|| "it was not given".into())
+    }
+}
+
+impl ExternalData for FilesBeside {
+    fn size(&self, location: &str) -> Result<u64, String> {
+        Ok(self.get(location)?.length().into())
+    }
+
+    fn read(&self, location: &str, offset: u64, length: usize) -> Result<Bytes, String> {
+        let file = self.get(location)?;
+        // A little more than asked for: then what the tensor is packed into fits where another one was, although it is
+        // aligned and has sums of columns. Otherwise the memory grows by half of the weights.
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length + length / 64 + 64).map_err(|_| "there is not enough memory for it")?;
+        bytes.resize(length, 0);
+        // All numbers are at most the file's size, which is one of 32 bits.
+        let offset = offset as u32;
+        file.subarray(offset, offset.saturating_add(length as u32)).copy_to(&mut bytes);
+        Ok(bytes.into())
+    }
+
+    fn safetensors(&self, header: &[u8]) -> Result<Vec<StoredTensor>, String> {
+        crate::safetensors::read(header).map_err(|error| error.to_string())
+    }
+}
+
+/// Options come as flat arguments, in the order of the fields.
+fn options(literal: bool) -> SessionOptions {
+    SessionOptions { literal, ..SessionOptions::default() }
+}
+
+/// What a session tells of itself: `[name, value]` pairs, which become an object's properties.
+fn facts(session: &fourlane_graph::Session, options: SessionOptions) -> Array {
+    let fact = |name: &str, value: JsValue| Array::of2(&name.into(), &value);
+    Array::of2(&fact("literal", options.literal.into()), &fact("memoryBytes", (session.memory_bytes() as u32).into()))
+}
+
 /// A model with texts in and labels out.
 #[wasm_bindgen]
-pub struct Classifier(TextClassifier);
+pub struct Classifier {
+    classifier: TextClassifier,
+    options: SessionOptions,
+}
 
 #[wasm_bindgen]
 impl Classifier {
     /// From the model and the files beside it that there are.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        model: Vec<u8>,
+        model: ModelFile,
+        literal: bool,
         config: Option<Vec<u8>>,
         tokenizer: Option<Vec<u8>>,
         vocab: Option<Vec<u8>>,
@@ -35,30 +116,39 @@ impl Classifier {
             tokenizer_config: tokenizer_config.as_deref(),
             config: config.as_deref(),
         };
-        Ok(Classifier(TextClassifier::new(model.into(), &files).map_err(classifier_error)?))
+        let options = options(literal);
+        let classifier = TextClassifier::with_options(model.load()?, &files, options).map_err(classifier_error)?;
+        Ok(Classifier { classifier, options })
+    }
+
+    /// See [`facts`].
+    pub fn facts(&self) -> Array {
+        let facts = facts(self.classifier.session(), self.options);
+        facts.push(&Array::of2(&"maxLength".into(), &(self.classifier.max_length() as u32).into()));
+        facts
     }
 
     /// The labels, in the order of the model's outputs.
     pub fn labels(&self) -> Vec<String> {
-        self.0.labels().iter().map(|label| label.as_ref().into()).collect()
+        self.classifier.labels().iter().map(|label| label.as_ref().into()).collect()
     }
 
     /// Token ids of a text.
     pub fn tokenize(&self, text: &str) -> Vec<u32> {
-        self.0.tokenize(text).into_iter().map(|id| id as u32).collect()
+        self.classifier.tokenize(text).into_iter().map(|id| id as u32).collect()
     }
 
     /// The outputs for each text, one after the other.
     pub fn logits(&mut self, texts: Vec<String>) -> Result<Vec<f32>, JsValue> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        Ok(self.0.logits(&texts).map_err(classifier_error)?.concat())
+        Ok(self.classifier.logits(&texts).map_err(classifier_error)?.concat())
     }
 
     /// For each text, index and score of the `top_k` best labels (0: of all), one after the other.
     pub fn classify(&mut self, texts: Vec<String>, top_k: usize) -> Result<Vec<f32>, JsValue> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let options = Options { top_k: Some(top_k), ..Options::default() };
-        let results = self.0.classify(&texts, &options).map_err(classifier_error)?;
+        let results = self.classifier.classify(&texts, &options).map_err(classifier_error)?;
         Ok(results.iter().flatten().flat_map(|label| [label.index as f32, label.score]).collect())
     }
 }
@@ -67,20 +157,24 @@ impl Classifier {
 #[wasm_bindgen]
 pub struct Session {
     session: fourlane_graph::Session,
+    options: SessionOptions,
     feeds: Vec<(String, Tensor)>,
     results: Vec<Tensor>,
 }
 
 #[wasm_bindgen]
 impl Session {
-    /// `names` and `contents`: the files that the model names beside itself.
+    /// From a model.
     #[wasm_bindgen(constructor)]
-    pub fn new(model: Vec<u8>, names: Vec<String>, contents: Vec<Uint8Array>) -> Result<Session, JsValue> {
-        let contents = contents.iter().map(|content| Bytes::from(content.to_vec()));
-        let files: HashMap<String, Bytes> = names.into_iter().zip(contents).collect();
-        let model = fourlane_onnx::load(model.into(), &files).map_err(load_error)?;
-        let session = fourlane_graph::Session::new(model).map_err(run_error)?;
-        Ok(Session { session, feeds: Vec::new(), results: Vec::new() })
+    pub fn new(model: ModelFile, literal: bool) -> Result<Session, JsValue> {
+        let options = options(literal);
+        let session = fourlane_graph::Session::with_options(model.load()?, options).map_err(run_error)?;
+        Ok(Session { session, options, feeds: Vec::new(), results: Vec::new() })
+    }
+
+    /// See [`facts`].
+    pub fn facts(&self) -> Array {
+        facts(&self.session, self.options)
     }
 
     /// `[name, type, dimension...]` of each input.
@@ -235,7 +329,6 @@ fn classifier_error(source: Error) -> JsValue {
 fn load_error(source: LoadError) -> JsValue {
     let code = match source {
         LoadError::UnsupportedOperators(_) => "unsupported-model",
-        LoadError::ExternalData { .. } => "missing-file",
         _ => "invalid-model",
     };
     error(code, source)

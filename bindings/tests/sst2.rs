@@ -2,7 +2,7 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
-use fourlane::{Error, Files, Label, Options, TextClassifier};
+use fourlane::{Error, Files, Label, Options, SessionOptions, TextClassifier};
 use serde_json::Value;
 
 static MODEL: &[u8] = include_bytes!("../model/onnx/model_quantized.onnx");
@@ -15,6 +15,12 @@ static FILES: Files<'static> = Files {
 
 fn classifier() -> TextClassifier {
     TextClassifier::new(MODEL.into(), &FILES).unwrap()
+}
+
+/// Follows ONNX to the letter, or takes ranges of quantisation per token.
+fn with_literal(literal: bool) -> TextClassifier {
+    let model = fourlane_onnx::load(MODEL.into(), &fourlane_onnx::NoExternalData).unwrap();
+    TextClassifier::with_options(model, &FILES, SessionOptions { literal, ..SessionOptions::default() }).unwrap()
 }
 
 struct Recorded {
@@ -45,23 +51,46 @@ fn ids_are_those_recorded() {
     }
 }
 
-/// The recorded logits are of one range per tensor; ranges per token are held to full precision, from which they must
-/// not be farther than the model card says those are: 0.065 in the mean, 0.48 at most.
-#[test]
-fn logits_are_near_full_precision() {
-    let mut classifier = classifier();
+/// Mean, 95th percentile and maximum of the distances to recorded logits.
+fn distances(logits: &[Vec<f32>], reference: impl Fn(&Recorded) -> [f64; 2]) -> [f64; 3] {
     let mut distances = Vec::new();
-    for sentence in recorded() {
-        let logits = classifier.logits(&[&sentence.text]).unwrap().remove(0);
-        distances.extend((0..2).map(|i| (f64::from(logits[i]) - sentence.fp32[i]).abs()));
-        if (sentence.quantized[0] - sentence.quantized[1]).abs() > 0.5 {
-            assert_eq!(logits[1] > logits[0], sentence.quantized[1] > sentence.quantized[0], "{:?}", sentence.text);
+    for (sentence, logits) in recorded().iter().zip(logits) {
+        distances.extend(reference(sentence).iter().zip(logits).map(|(want, got)| (want - f64::from(*got)).abs()));
+        let [negative, positive] = sentence.quantized;
+        if (negative - positive).abs() > 0.5 {
+            assert_eq!(logits[1] > logits[0], positive > negative, "{:?}", sentence.text);
         }
     }
+    distances.sort_by(f64::total_cmp);
     let mean = distances.iter().sum::<f64>() / distances.len() as f64;
-    let max = distances.iter().copied().fold(0.0, f64::max);
-    println!("distance to full precision: mean {mean:.4}, max {max:.4}");
-    assert!(mean <= 0.065 && max <= 0.48, "mean {mean:.4}, max {max:.4}");
+    [mean, distances[distances.len() * 95 / 100], distances[distances.len() - 1]]
+}
+
+/// Logits of the recorded sentences, which are the same in one call and in one call each.
+fn logits(classifier: &mut TextClassifier) -> Vec<Vec<f32>> {
+    let sentences = recorded();
+    let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
+    let together = classifier.logits(&texts).unwrap();
+    for (text, together) in texts.iter().zip(&together) {
+        assert_eq!(classifier.logits(&[text]).unwrap()[0], *together, "{text:?}");
+    }
+    together
+}
+
+/// Quantised values can be rounded in more than one right way: the bounds are those of the model card, which are how far
+/// onnxruntime is from itself.
+#[test]
+fn literal_logits_are_those_recorded() {
+    let [mean, most, worst] = distances(&logits(&mut with_literal(true)), |sentence| sentence.quantized);
+    assert!(mean <= 0.02 && most <= 0.05 && worst <= 0.4, "mean {mean:.4}, 95 % {most:.4}, worst {worst:.4}");
+}
+
+/// With ranges per token, logits are others. They may be as far from full precision as the recorded ones are. Neighbours
+/// do not matter, since each token is quantised by itself, and a hidden key weighs exactly nothing.
+#[test]
+fn logits_are_near_full_precision() {
+    let [mean, _, worst] = distances(&logits(&mut with_literal(false)), |sentence| sentence.fp32);
+    assert!(mean <= 0.065 && worst <= 0.48, "mean {mean:.4}, worst {worst:.4}");
 }
 
 fn label(labels: &[Label]) -> &str {
@@ -111,19 +140,6 @@ fn what_is_too_long_is_cut_off() {
     let short = Options { max_length: Some(4), ..Options::default() };
     let cut = classifier.classify(&["good good terrible terrible terrible"], &short).unwrap();
     assert_eq!(cut, classifier.classify(&["good good"], &Options::default()).unwrap());
-}
-
-/// Each token is quantised by itself, and a hidden key weighs exactly nothing.
-#[test]
-fn neighbours_do_not_matter() {
-    let mut classifier = classifier();
-    let sentences = recorded();
-    let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
-    let together = classifier.logits(&texts).unwrap();
-    for (text, together) in texts.iter().zip(together) {
-        let alone = classifier.logits(&[text]).unwrap().remove(0);
-        assert_eq!(alone, together, "{text:?}");
-    }
 }
 
 fn error(model: &'static [u8], files: Files<'_>) -> Error {

@@ -10,7 +10,7 @@
 use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec;
-use crate::infer::{self, Inference, show};
+use crate::infer::{self, Inference};
 use crate::ir::{DType, Model, Node, Op, Unary, ValueId};
 use crate::weights::{self, Aligned, Format, Weights};
 use std::ops::Range;
@@ -283,15 +283,17 @@ impl<'a> Planner<'a> {
     fn sizes(&self, id: ValueId, name: &str) -> Result<(DType, Sizes), Error> {
         let depends = || Error::unsupported(name, "the shape of a result depends on the values of the input");
         let fact = self.inference.get(id).ok_or_else(depends)?;
-        let size = |d: &Dim| d.known().map(|n| usize::try_from(n).unwrap_or(0));
+        let size = |d: &Dim| d.known().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let sizes = fact.shape.iter().map(size).collect::<Option<Vec<_>>>().ok_or_else(depends)?;
         let total =
             sizes.iter().try_fold(fact.dtype.size(), |p, &d| p.checked_mul(d)).filter(|&b| b <= isize::MAX as usize);
         match (Sizes::new(&sizes), total) {
             (Some(sizes), Some(_)) => Ok((fact.dtype, sizes)),
             (None, _) => Err(Error::unsupported(name, format!("a tensor of rank {}, over {MAX_RANK}", sizes.len()))),
+            // The sizes are those of a caller's texts: what to say to that is that there is no such memory.
             (_, None) => {
-                Err(Error::unsupported(name, format!("a tensor of shape {}, which is too large", show(&fact.shape))))
+                let bytes = sizes.iter().fold(fact.dtype.size() as u64, |p, &d| p.saturating_mul(d as u64));
+                Err(Error::OutOfMemory { bytes })
             }
         }
     }

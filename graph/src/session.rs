@@ -5,7 +5,7 @@ use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Limit};
-use crate::ir::{DType, Model, Node, Port, PortDim};
+use crate::ir::{DType, Model, Node, Op, Port, PortDim};
 use crate::padding::Padding;
 use crate::passes;
 use crate::passes::stack::{self, FEEDS, Stacked};
@@ -310,6 +310,12 @@ impl Session {
             _ => &self.model,
         };
         Plan::new(model, &infer::infer(model, &values)?, &self.weights)
+    }
+
+    /// Whether what is in one row of a batch, padding included, changes the results of others, because a range of
+    /// quantisation is taken over all.
+    pub fn shares_ranges(&self) -> bool {
+        self.model.nodes.iter().any(|node| matches!(node.op, Op::DynamicQuantizeLinear))
     }
 
     /// What was done to the model and what it costs.

@@ -68,6 +68,16 @@ fn every_mistake_is_named_and_survived() {
     assert_eq!(session.max_len("ids", 1), Some(3));
 }
 
+/// Whatever number of texts: that it cannot be had is no fault of the model.
+#[test]
+fn more_than_can_be_addressed_is_out_of_memory() {
+    let session = session();
+    for batch in [1 << (usize::BITS - 5), 1 << (usize::BITS - 2), usize::MAX / 2] {
+        let error = session.shape_report(&[("batch", batch), ("seq", 3)]).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { bytes } if bytes > batch as u64), "{batch}: {error}");
+    }
+}
+
 #[test]
 fn sessions_do_not_know_of_each_other() {
     let (mut a, mut b) = (session(), session());

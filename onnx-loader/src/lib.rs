@@ -26,6 +26,7 @@ mod names;
 mod ops;
 mod proto;
 mod reader;
+mod safetensors;
 mod summary;
 mod tensor;
 #[cfg(test)]
@@ -33,17 +34,56 @@ mod tests;
 
 pub use error::{LoadError, UnsupportedOperator};
 pub use external::{ExternalData, Folder, NoExternalData};
+pub use safetensors::StoredTensor;
 pub use summary::{Summary, Weights, summarize};
 
 use bytes::Bytes;
 use fourlane_graph::ir::Model;
 use prost::Message;
 
-/// Reads a model. Constants are slices of `model` (and of the external files) wherever their type allows.
+/// Reads a model. Constants are slices of `model` wherever their type allows.
 ///
 /// # Errors
 ///
 /// [`LoadError`], one sentence for people.
 pub fn load(model: Bytes, external: &dyn ExternalData) -> Result<Model, LoadError> {
-    convert::convert(proto::ModelProto::decode(model)?, external)
+    File::decode(model)?.load(external)
+}
+
+/// An ONNX file whose structure has been read, and nothing more: for those who must know which other files it needs
+/// before they can give them.
+pub struct File(proto::ModelProto);
+
+impl File {
+    /// Reads the structure. Tensors stay where they are, as slices of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotOnnx`] if the bytes are not an ONNX file.
+    pub fn decode(bytes: Bytes) -> Result<File, LoadError> {
+        Ok(File(proto::ModelProto::decode(bytes)?))
+    }
+
+    /// The files beside this one that it has tensors in, each once, as [`ExternalData`] is asked for them.
+    pub fn external_files(&self) -> Vec<&str> {
+        let mut files = Vec::new();
+        let Some(graph) = &self.0.graph else { return files };
+        let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+        let constants = attributes.filter_map(|attribute| attribute.t.as_ref());
+        for location in graph.initializer.iter().chain(constants).filter_map(external::location) {
+            if !location.is_empty() && !files.contains(&location) {
+                files.push(location);
+            }
+        }
+        files
+    }
+
+    /// Makes the model.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`].
+    pub fn load(self, external: &dyn ExternalData) -> Result<Model, LoadError> {
+        convert::convert(self.0, external)
+    }
 }

@@ -136,7 +136,7 @@ fn narrow_floats(elements: &[u8]) -> Bytes {
 }
 
 /// `[2, 3]`, without the machinery of `Debug`.
-fn dims(shape: &[usize]) -> String {
+pub(crate) fn dims(shape: &[impl ToString]) -> String {
     let mut text = String::from("[");
     for (i, dim) in shape.iter().enumerate() {
         if i > 0 {

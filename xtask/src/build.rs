@@ -31,6 +31,19 @@ pub const VARIANTS: [Variant; 2] = [
 const MODEL: [&str; 5] =
     ["config.json", "tokenizer.json", "tokenizer_config.json", "README.md", "onnx/model_quantized.onnx"];
 
+/// Makes scripts smaller where they are. Comments to bundlers stay, and names of classes, which messages contain.
+const MINIFY: &str = "
+import { readFileSync, writeFileSync } from 'node:fs';
+import { minify } from 'terser';
+const options = {
+  module: true, compress: { passes: 2 }, keep_classnames: true, format: { comments: /webpackIgnore|@vite-ignore/ },
+};
+for (const file of process.argv.slice(1)) {
+  const { code } = await minify(readFileSync(file, 'utf8'), options);
+  writeFileSync(file, code);
+}
+";
+
 pub fn run(arguments: &[String]) -> Result {
     if !arguments.is_empty() {
         return Err("takes no arguments".into());
@@ -52,16 +65,17 @@ pub fn package() -> Result {
     if glue.windows(2).any(|pair| pair[0] != pair[1]) {
         return Err("the builds need different JavaScript glue; one import or export is conditional".into());
     }
-    write(&package.join("wasm.js"), glue[0].as_bytes())?;
+    let glue_file = package.join("wasm.js");
+    write(&glue_file, glue[0].as_bytes())?;
 
+    let mut scripts = vec![glue_file];
     for file in list(&project::bindings().join("js"))? {
+        copy_into(&file, &package)?;
         if file.extension().is_some_and(|extension| extension == "js") {
-            let source = String::from_utf8_lossy(&read(&file)?).into_owned();
-            write(&package.join(file.file_name().unwrap_or_default()), without_comments(&source).as_bytes())?;
-        } else {
-            copy_into(&file, &package)?;
+            scripts.push(package.join(file.file_name().unwrap_or_default()));
         }
     }
+    shell::run(tools::node()?.args(["--input-type=module", "-e", MINIFY]).args(&scripts))?;
     for file in list(&project::root())?.into_iter().chain([project::bindings().join("README.md")]) {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         if file.is_file() && (name.starts_with("LICENSE") || file.starts_with(project::bindings())) {
@@ -89,7 +103,7 @@ fn engine(variant: &Variant, package: &Path) -> Result<String> {
     let wasm = output.wasm_mut().emit_wasm();
     opcodes::check(&wasm, variant)?;
     write(&package.join(format!("fourlane-{}.wasm", variant.name)), &wasm)?;
-    Ok(without_comments(output.js()))
+    Ok(output.js().to_owned())
 }
 
 fn run_cargo(variant: &Variant, target: &Path) -> Result {
@@ -111,24 +125,6 @@ fn run_cargo(variant: &Variant, target: &Path) -> Result {
             .arg(target)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
     )
-}
-
-/// JavaScript without the comments that have lines of their own: pages pay for them, and types carry the docs.
-///
-/// It reads lines, not the language: a text of several lines with `//` or `/**` at a line's start would lose it.
-fn without_comments(source: &str) -> String {
-    let mut kept = String::with_capacity(source.len());
-    let mut inside = false;
-    for line in source.lines() {
-        let text = line.trim();
-        inside |= text.starts_with("/**");
-        if !inside && !text.starts_with("//") && !text.is_empty() {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-        inside &= !text.ends_with("*/");
-    }
-    kept
 }
 
 /// Whether `output` was written after `input`.
@@ -162,15 +158,4 @@ fn link(package: &Path, link: &Path) -> Result {
     #[cfg(windows)]
     let made = std::os::windows::fs::symlink_dir(package, link);
     made.map_err(|error| format!("{} cannot be linked to the package: {error}", link.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_go_and_code_stays() {
-        let source = "// why\nlet a = 1; // b\n\n  /**\n   * c\n   */\nf(/* d */ 'x // y');\n/** e */\ng();\n";
-        assert_eq!(without_comments(source), "let a = 1; // b\nf(/* d */ 'x // y');\ng();\n");
-    }
 }

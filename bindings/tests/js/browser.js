@@ -86,6 +86,46 @@ test('texts of every kind leave the page working', async () => {
   await page.close();
 });
 
+test('a model that is kept is not fetched again, and a wrong one is', async () => {
+  const { page, fetched, problems } = await open();
+  const load = (integrity) =>
+    page.evaluate(async (integrity) => {
+      const { pipeline } = await import('/pkg/index.js');
+      const statuses = new Set();
+      const onProgress = ({ status }) => statuses.add(status);
+      const classify = await pipeline('sentiment-analysis', '/pkg/model', { cache: 'test', integrity, onProgress });
+      return [(await classify('A warm, funny, wonderful film.'))[0].label, [...statuses].sort()];
+    }, integrity);
+  const models = () => fetched.splice(0).filter((url) => url.pathname.endsWith('.onnx')).length;
+  const expected = ['POSITIVE', ['done', 'download', 'initiate', 'progress', 'progress_total', 'ready']];
+  models();
+  assert.deepEqual(await load(), expected);
+  assert.equal(models(), 1);
+  assert.deepEqual(await load(), expected);
+  assert.equal(models(), 0);
+  // An older model in the cache: what the digest says goes.
+  const digest = await page.evaluate(async () => {
+    const cache = await caches.open('test');
+    const url = new URL('/pkg/model/onnx/model_quantized.onnx', location.href).href;
+    const bytes = await (await cache.match(url)).arrayBuffer();
+    await cache.put(url, new Response(new Uint8Array(100)));
+    return `sha256-${btoa(String.fromCharCode(...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))))}`;
+  });
+  assert.deepEqual(await load({ 'onnx/model_quantized.onnx': digest }), expected);
+  assert.equal(models(), 1);
+  await page.evaluate(() => import('/pkg/ort.js'));
+  await page.context().setOffline(true);
+  assert.deepEqual(await load(), expected);
+  const offline = await page.evaluate(async () => {
+    const { InferenceSession } = await import('/pkg/ort.js');
+    return InferenceSession.create('/pkg/other.onnx').catch(({ code, message }) => [code, message]);
+  });
+  assert.equal(offline[0], 'load-failed');
+  assert.match(offline[1], /cannot be fetched: .*; this device is offline$/);
+  assert.deepEqual(problems.filter((text) => !/404|ERR_INTERNET_DISCONNECTED/.test(text)), []);
+  await page.close();
+});
+
 test('the engine restarts after a crash', async () => {
   const { page } = await open();
   const outcome = await page.evaluate(async () => {

@@ -102,6 +102,53 @@ test('the default model, and sources of every kind', async () => {
   }
 });
 
+test('the model file is chosen as in transformers.js', async () => {
+  const { 'onnx/model_quantized.onnx': model, ...rest } = files();
+  const json = (settings) => new TextEncoder().encode(JSON.stringify({ 'transformers.js_config': settings }));
+  // The files there are, the options, and which is taken.
+  const cases = [
+    [['onnx/model.onnx', 'onnx/model_quantized.onnx', 'model_quantized.onnx'], {}, 'onnx/model_quantized.onnx', 'q8'],
+    [['onnx/model.onnx', 'model_quantized.onnx'], { dtype: 'auto' }, 'onnx/model.onnx', 'fp32'],
+    [['onnx/model.onnx', 'onnx/model_uint8.onnx'], {}, 'onnx/model_uint8.onnx', 'uint8'],
+    [['onnx/model_fp16.onnx', 'onnx/model_q4.onnx'], {}, 'onnx/model_fp16.onnx', 'fp16'],
+    [['onnx/model_bnb4.onnx', 'onnx/model_q4f16.onnx'], {}, 'onnx/model_q4f16.onnx', 'q4f16'],
+    [['onnx/model.onnx', 'onnx/model_quantized.onnx'], { dtype: 'fp32' }, 'onnx/model.onnx', 'fp32'],
+    [['model_int8.onnx'], { dtype: 'int8' }, 'model_int8.onnx', 'int8'],
+    [['onnx/model.onnx', 'onnx/model_bnb4.onnx'], { dtype: { model: 'bnb4' } }, 'onnx/model_bnb4.onnx', 'bnb4'],
+    [['onnx/a.onnx', 'onnx/a_q4.onnx'], { model_file_name: 'a', dtype: { a: 'q4', model: 'fp32' } }, 'onnx/a_q4.onnx', 'q4'],
+    [['onnx/model.onnx', 'onnx/model_quantized.onnx'], { dtype: { other: 'fp32' } }, 'onnx/model_quantized.onnx', 'q8'],
+    [['onnx/model.onnx', 'v2/model.onnx'], { subfolder: 'v2' }, 'v2/model.onnx', 'fp32'],
+    [['onnx/model.onnx', 'v2/b/model.onnx'], { subfolder: '/v2/b/' }, 'v2/b/model.onnx', 'fp32'],
+    [['onnx/model.onnx', 'model.onnx'], { subfolder: '' }, 'model.onnx', 'fp32'],
+    [['onnx/model.onnx', 'onnx/model_q4.onnx'], {}, 'onnx/model_q4.onnx', 'q4', json({ dtype: 'q4' })],
+    [['onnx/model.onnx', 'onnx/model_q4.onnx'], { dtype: 'auto' }, 'onnx/model_q4.onnx', 'q4', json({ dtype: { model: 'q4' } })],
+    [['onnx/model.onnx', 'onnx/model_q4.onnx'], { dtype: 'fp32' }, 'onnx/model.onnx', 'fp32', json({ dtype: 'q4' })],
+    [['onnx/model.onnx'], {}, 'onnx/model.onnx', 'fp32', json({ dtype: 'q4' })],
+    [['onnx/model.onnx'], {}, 'onnx/model.onnx', 'fp32', json({ dtype: 'q1' })],
+    [['onnx/model_quantized.onnx'], {}, 'onnx/model_quantized.onnx', 'q8', json(null)],
+  ];
+  for (const [i, [names, options, file, dtype, config = rest['config.json']]] of cases.entries()) {
+    const models = Object.fromEntries(names.map((name) => [name, name === file ? model : new Uint8Array(1)]));
+    const chosen = await pipeline('text-classification', { ...rest, ...models, 'config.json': config }, options);
+    const info = chosen.info();
+    assert.deepEqual([info.file, info.dtype], [file, dtype], `case ${i}`);
+    await chosen.dispose();
+  }
+  const strict = { ...rest, 'onnx/model.onnx': model };
+  await assert.rejects(pipeline('text-classification', strict, { dtype: 'q8' }), failure('missing-file', /onnx\/model_quantized\.onnx/));
+  await assert.rejects(pipeline('text-classification', strict, { subfolder: '' }), failure('missing-file', /\(model_quantized\.onnx/));
+  for (const wrong of [{ dtype: 1 }, { dtype: { model: 'fp8' } }, { subfolder: 1 }, { model_file_name: null }, { literal: 'yes' }]) {
+    await assert.rejects(pipeline('text-classification', strict, wrong), TypeError, JSON.stringify(wrong));
+  }
+});
+
+test('what a pipeline says of itself', async () => {
+  const { variant: running, reason, file, dtype, literal, memoryBytes, maxLength } = classify.info();
+  assert.deepEqual({ variant: running, reason }, info());
+  assert.deepEqual([file, dtype, literal, maxLength], ['onnx/model_quantized.onnx', 'q8', false, 512]);
+  assert.ok(memoryBytes > 10_000_000, `${memoryBytes}`);
+});
+
 test('a folder on a server', async () => {
   const served = new Map([
     ['/m/config.json', modelFile('config.json')],
@@ -164,6 +211,7 @@ test('use after dispose', async () => {
   await assert.rejects(gone(GOOD), failure('disposed', /pipeline was disposed/));
   await assert.rejects(gone.logits(GOOD), failure('disposed'));
   assert.throws(() => gone.tokenize(GOOD), failure('disposed'));
+  assert.throws(() => gone.info(), failure('disposed'));
 });
 
 test('one engine per process', async () => {

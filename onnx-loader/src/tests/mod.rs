@@ -4,6 +4,7 @@
 
 mod attention;
 mod convolution;
+mod external;
 mod forms;
 mod fused;
 mod graphs;

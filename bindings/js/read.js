@@ -1,0 +1,132 @@
+// Bytes from wherever they are: a URL, a file, what a page has in its hands.
+
+import { FourlaneError } from './errors.js';
+import { isNode, kind, nodeModule } from './where.js';
+
+// How often a download that breaks off is taken up again.
+const RETRIES = 3;
+
+/**
+ * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page counts
+ * as having nothing.
+ *
+ * `how.signal` breaks off; `how.report(loaded, total, isDone)` hears of the bytes that came; `how.cache` names a cache of
+ * the Cache API to look into first; `how.check(bytes)` throws if they are not the right ones.
+ */
+export async function read(url, how = {}) {
+  how.signal?.throwIfAborted();
+  if (url.protocol === 'file:' && isNode) {
+    const { readFile } = await nodeModule('fs/promises');
+    const bytes = await readFile(url, { signal: how.signal }).catch((error) => {
+      if (error.code === 'ENOENT') return undefined;
+      how.signal?.throwIfAborted();
+      throw new FourlaneError('load-failed', `${url.href} cannot be read: ${error.message}`, { cause: error });
+    });
+    return finished(bytes, how);
+  }
+  // Caches are for https, and for pages that may keep things.
+  const cache = how.cache && (await globalThis.caches?.open(how.cache).catch(() => undefined));
+  const kept = await cache?.match(url.href);
+  if (kept) {
+    try {
+      return await finished(new Uint8Array(await kept.arrayBuffer()), how);
+    } catch {
+      await cache.delete(url.href); // of an older model
+    }
+  }
+  const bytes = await finished(await download(url, how), how);
+  if (bytes) await cache?.put(url.href, new Response(bytes)).catch(() => {}); // there may be no room
+  return bytes;
+}
+
+async function finished(bytes, { check, report }) {
+  if (bytes) {
+    await check?.(bytes);
+    report?.(bytes.length, bytes.length, true);
+  }
+  return bytes;
+}
+
+/** A Response with something in it; undefined if there is nothing. */
+export async function request(url, init) {
+  let response;
+  try {
+    response = await fetch(url, init);
+  } catch (error) {
+    init?.signal?.throwIfAborted();
+    throw new FourlaneError('load-failed', `${url.href} cannot be fetched: ${error.message}${hint(url)}`, { cause: error });
+  }
+  const { status, ok, headers } = response;
+  if (status === 403 || status === 404 || status === 410) return undefined; // object stores say 403
+  if (!ok) throw new FourlaneError('load-failed', `${url.href} answers with status ${status}`);
+  return headers.get('content-type')?.startsWith('text/html') ? undefined : response;
+}
+
+/** What a page is not told about a failure, but can guess. */
+function hint(url) {
+  if (globalThis.navigator?.onLine === false) return '; this device is offline';
+  const here = globalThis.location?.origin;
+  if (!here || here === url.origin) return '';
+  return `; the server must be reachable and allow requests from ${here} (CORS)`;
+}
+
+/** All bytes; a connection that breaks is taken up where it broke, if the server can and has the same file still. */
+async function download(url, { signal, report }) {
+  let bytes = new Uint8Array(0);
+  let loaded = 0;
+  let total = 0;
+  let version;
+  for (let retries = RETRIES; ; retries -= 1) {
+    const response = await request(url, loaded > 0 ? { signal, headers: { range: `bytes=${loaded}-` } } : { signal });
+    if (response === undefined) return undefined;
+    const { headers, body } = response;
+    const found = headers.get('etag') ?? headers.get('last-modified');
+    if (response.status !== 206 || found !== version) {
+      if (response.status === 206) throw new FourlaneError('load-failed', `${url.href} changed while it was fetched`);
+      loaded = 0;
+      version = found;
+      total = Number(headers.get('content-length')); // 0 if it is not said
+      bytes = new Uint8Array(total);
+    }
+    let problem;
+    for (const reader = body.getReader(); ; ) {
+      const { done, value, error } = await reader.read().catch((error) => ({ done: true, error }));
+      problem = error;
+      if (done) break;
+      if (loaded + value.length > bytes.length) {
+        const larger = new Uint8Array(Math.max(loaded + value.length, 2 * bytes.length));
+        larger.set(bytes);
+        bytes = larger;
+      }
+      bytes.set(value, loaded);
+      loaded += value.length;
+      report?.(loaded, Math.max(total, loaded));
+    }
+    if (!problem && loaded >= total) return bytes.subarray(0, loaded);
+    signal?.throwIfAborted();
+    if (retries > 0 && loaded > 0 && version) continue;
+    const part = total ? `${loaded} of ${total}` : loaded;
+    const message = `${url.href} broke off after ${part} bytes: ${problem?.message ?? 'the connection ended'}`;
+    throw new FourlaneError('load-failed', message, { cause: problem });
+  }
+}
+
+/** Bytes of whatever holds bytes. */
+export async function toBytes(value, name, how = {}) {
+  if (value === undefined) return undefined;
+  if (value instanceof URL) return read(value, how);
+  return finished(await held(value, name), how);
+}
+
+async function held(value, name) {
+  if (value instanceof Uint8Array) return value;
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (typeof value?.getReader === 'function') value = new Response(value); // a ReadableStream
+  if (typeof value?.arrayBuffer === 'function') value = await value.arrayBuffer(); // Blob, File, Response
+  if (value instanceof ArrayBuffer || isShared(value)) return new Uint8Array(value);
+  throw new TypeError(`'${name}' must be bytes, a Blob, a stream, a Response or a URL object, got ${kind(value)}`);
+}
+
+export function isShared(value) {
+  return typeof SharedArrayBuffer === 'function' && value instanceof SharedArrayBuffer;
+}
