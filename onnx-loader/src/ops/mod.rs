@@ -17,6 +17,7 @@ mod matrix;
 mod qlinear;
 mod quantize;
 mod quantized;
+mod rotary;
 
 use crate::builder::Builder;
 use crate::error::{Reason, Reject};
@@ -76,6 +77,7 @@ pub(crate) fn standard(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -
         "ReduceMin" => matrix::reduce(Reduce::Min, n, b),
         "ReduceSum" => matrix::reduce(Reduce::Sum, n, b),
         "Reshape" => layout::reshape(n, b),
+        "RotaryEmbedding" => rotary::standard(n, b),
         "Shape" => layout::shape(n, b),
         "Slice" => layout::slice(n, b),
         "Softmax" => matrix::softmax(n, b),

@@ -11,6 +11,7 @@ mod graphs;
 mod qlinear;
 mod quantize;
 mod robust;
+mod rotary;
 mod tensors;
 
 use crate::proto::*;
