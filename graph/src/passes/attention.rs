@@ -68,10 +68,12 @@ fn heads(m: &Matcher, mut value: ValueId) -> Option<Heads> {
             }
             Op::Reshape { .. } => {
                 let mut source = node.input(0)?;
-                let [batch, seq, heads, dim] = m.shape(value)? else { return None };
+                let [batch, _, heads, dim] = m.shape(value)? else { return None };
                 let (heads, dim) = (heads.known()?, dim.known()?);
                 let hidden = Dim::Const(heads.checked_mul(dim)?);
-                if m.shape(source)? != [batch.clone(), seq.clone(), hidden] {
+                // The sequence may go by two names, that of the ids and that of their mask: a reshape that keeps the
+                // batch keeps it too.
+                if !matches!(m.shape(source)?, [b, _, h] if b == batch && *h == hidden) {
                     return None;
                 }
                 while let Some((x, c)) = m.scaled(source).filter(|_| m.is_used_once(source)) {

@@ -9,9 +9,12 @@ fn model(x: &[&str], attributes: Vec<AttributeProto>, positions: Option<&[i64]>)
     model = model.initializer(floats_tensor("cos", dims, &[0.0, 1.0, 1.0, -1.0]));
     model = model.initializer(floats_tensor("sin", dims, &[1.0, 0.0, 0.0, 0.0]));
     match positions {
-        Some(positions) => model
-            .initializer(ints_tensor("at", &[1, positions.len() as i64], positions))
-            .node("RotaryEmbedding", "x cos sin at", "out", attributes),
+        Some(positions) => model.initializer(ints_tensor("at", &[1, positions.len() as i64], positions)).node(
+            "RotaryEmbedding",
+            "x cos sin at",
+            "out",
+            attributes,
+        ),
         None => model.node("RotaryEmbedding", "x cos sin", "out", attributes),
     }
 }
