@@ -5,6 +5,7 @@
 mod accuracy;
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod inspect;
 mod opcodes;
@@ -27,7 +28,7 @@ struct Command {
     run: fn(&[String]) -> Result,
 }
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 8] = [
     Command {
         name: "demo",
         arguments: "[TEXT] [--no-serve]",
@@ -52,6 +53,12 @@ const COMMANDS: [Command; 7] = [
         arguments: "MODEL.onnx [--shape BATCH,SEQUENCE | --profile BATCH,SEQUENCE [--v8]]",
         about: "what is in a model, what the passes make of it, and where its time goes",
         run: inspect::run,
+    },
+    Command {
+        name: "conformance",
+        arguments: "",
+        about: "models of real exporters against their recorded outputs, natively and in wasm, as target/conformance.md",
+        run: conformance::run,
     },
     Command {
         name: "accuracy",

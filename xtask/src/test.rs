@@ -5,10 +5,11 @@
 //! - `node`: types, and the built package in Node, with both engines;
 //! - `browser`: the demo page in headless Chromium.
 
-use crate::build::VARIANTS;
+use crate::build::{VARIANTS, Variant};
 use crate::serve::Server;
 use crate::shell::{announce, cargo, run as run_command};
 use crate::{Result, build, project, shell, tools};
+use std::process::Command;
 
 type Area = (&'static str, fn() -> Result);
 
@@ -35,24 +36,28 @@ fn native() -> Result {
 }
 
 fn wasm() -> Result {
-    tools::rust_target("wasm32-wasip1")?;
-    let runner = tools::wasi_runner()?;
     for variant in &VARIANTS {
         announce(&format!("tests, wasm32 with {}", variant.name));
-        let mut command = cargo();
-        command.args(["test", "--target", "wasm32-wasip1", "--target-dir"]);
-        command.arg(project::target().join(format!("wasi-{}", variant.name)));
+        let mut command = in_wasm(variant)?;
         for package in ["fourlane-kernels", "fourlane-graph", "fourlane-onnx"] {
             command.args(["--package", package]);
         }
         // Unit and integration tests: doc tests are run natively.
-        command.args(["--lib", "--tests", "--no-fail-fast"]);
-        command.env("CARGO_ENCODED_RUSTFLAGS", variant.features);
-        command.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", &runner);
-        command.env("WASI_RUNNER_DIRS", readable());
-        run_command(&mut command)?;
+        run_command(command.args(["--lib", "--tests", "--no-fail-fast"]))?;
     }
     Ok(())
+}
+
+/// `cargo test` of some packages, which are still to be named, compiled to WebAssembly and run in wasmtime.
+pub fn in_wasm(variant: &Variant) -> Result<Command> {
+    tools::rust_target("wasm32-wasip1")?;
+    let mut command = cargo();
+    command.args(["test", "--target", "wasm32-wasip1", "--target-dir"]);
+    command.arg(project::target().join(format!("wasi-{}", variant.name)));
+    command.env("CARGO_ENCODED_RUSTFLAGS", variant.features);
+    command.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", tools::wasi_runner()?);
+    command.env("WASI_RUNNER_DIRS", readable());
+    Ok(command)
 }
 
 /// Tests in wasm read models from the workspace, and from beside it if there are any.
