@@ -38,6 +38,7 @@ pub const MAX_TRACKED: usize = 64;
 pub type Limit = (Symbol, usize, String);
 
 /// The result of inference.
+#[derive(Clone, Debug, Default)]
 pub struct Inference {
     /// By value id.
     pub facts: Vec<Option<Fact>>,
@@ -72,33 +73,50 @@ pub fn symbols(model: &Model) -> Vec<String> {
 
 /// Infers with every symbol standing for itself.
 pub fn symbolic(model: &Model) -> Result<Inference, Error> {
+    extend_symbolic(model, Inference::default())
+}
+
+/// [`symbolic`], of what `known` says nothing of.
+pub fn extend_symbolic(model: &Model, known: Inference) -> Result<Inference, Error> {
     let symbols: Vec<Dim> = (0..symbols(model).len()).map(|s| Dim::symbol(s as Symbol)).collect();
-    infer(model, &symbols)
+    extend(model, &symbols, known)
 }
 
 /// Infers with `values[s]` for symbol `s`.
 pub fn infer(model: &Model, values: &[Dim]) -> Result<Inference, Error> {
-    let mut facts = vec![None; model.value_count as usize];
-    let set = |facts: &mut Vec<Option<Fact>>, id: ValueId, fact| {
-        if let Some(slot) = facts.get_mut(id.0 as usize) {
-            *slot = fact;
+    extend(model, values, Inference::default())
+}
+
+/// Infers what `known` says nothing of.
+pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inference, Error> {
+    let Inference { mut facts, limits } = known;
+    facts.resize(model.value_count as usize, None);
+    let set = |facts: &mut Vec<Option<Fact>>, id: ValueId, fact: &dyn Fn() -> Option<Fact>| {
+        if let Some(slot @ None) = facts.get_mut(id.0 as usize) {
+            *slot = fact();
         }
     };
     let names = symbols(model);
     for port in &model.inputs {
-        set(&mut facts, port.value, port_fact(port, &names, values));
+        set(&mut facts, port.value, &|| port_fact(port, &names, values));
     }
     for (id, tensor) in &model.constants {
-        set(&mut facts, *id, Some(constant_fact(tensor)));
+        set(&mut facts, *id, &|| Some(constant_fact(tensor)));
     }
-    let limits = RefCell::new(Vec::new());
+    let limits = RefCell::new(limits);
     for node in &model.nodes {
+        let is_known = |id: &ValueId| facts.get(id.0 as usize).is_some_and(Option::is_some);
+        if !node.outputs.is_empty() && node.outputs.iter().all(is_known) {
+            continue;
+        }
         let outputs = Visit { node, facts: &facts, values, limits: Some(&limits) }.outputs()?;
         if let Some(fact) = outputs.iter().flatten().find(|f| f.shape.iter().any(|d| d.sign() == Some(-1))) {
             return Err(Error::invalid(&node.name, format!("{} is not a shape", show(&fact.shape))));
         }
         for (id, fact) in node.outputs.iter().zip(outputs) {
-            set(&mut facts, *id, fact);
+            if let Some(slot) = facts.get_mut(id.0 as usize) {
+                *slot = fact;
+            }
         }
     }
     Ok(Inference { facts, limits: limits.into_inner() })

@@ -5,19 +5,19 @@
 //! order scalings, additive masks and `Where` masks, down to the product of q and k. Each of q, k and v is followed
 //! through transposes and scalings to the reshape that split the heads.
 
-use super::rewrite::{Fresh, Matcher, rewrite};
+use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::dim::Dim;
 use crate::error::Error;
-use crate::ir::{Binary, Model, Node, Op, Tensor, Unary, ValueId};
+use crate::ir::{Binary, Node, Op, Tensor, Unary, ValueId};
 
 /// Fuses attention; [`Op::AttentionHeads`] is spelt out before, so that there is one pattern.
-pub fn run(model: &mut Model) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Error> {
     spell_out(model)?;
     rewrite(model, attention)
 }
 
 /// Writes [`Op::AttentionHeads`] in the operators that it stands for.
-pub fn spell_out(model: &mut Model) -> Result<usize, Error> {
+pub fn spell_out(model: &mut Draft) -> Result<usize, Error> {
     rewrite(model, heads_spelt_out)
 }
 
@@ -216,6 +216,7 @@ fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
 mod tests {
     use super::*;
     use crate::ir::DType;
+    use crate::ir::Model;
     use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
 
     /// How the scores are masked.

@@ -1,6 +1,6 @@
 //! Dead code, common subexpressions, and operators that do nothing.
 
-use super::rewrite::Matcher;
+use super::rewrite::{Draft, Matcher};
 use crate::error::Error;
 use crate::infer::MAX_TRACKED;
 use crate::ir::{Model, Node, Op, Tensor, ValueId};
@@ -62,12 +62,12 @@ pub fn common_subexpressions(model: &mut Model) -> usize {
 }
 
 /// Removes reshapes to the same shape, casts to the same type, expansions that expand nothing, and the like.
-pub fn identities(model: &mut Model) -> Result<usize, Error> {
+pub fn identities(model: &mut Draft) -> Result<usize, Error> {
     let mut same = Renaming::new(model);
     let mut count = 0;
-    let matcher = Matcher::new(model)?;
+    let matcher = model.matcher()?;
     let mut renamed = Vec::new();
-    for node in &model.nodes {
+    for node in matcher.nodes() {
         if let (Some(x), [y]) = (node.input(0), node.outputs.as_slice())
             && is_identity(&matcher, node, x, *y)
         {

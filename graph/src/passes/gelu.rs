@@ -3,13 +3,13 @@
 //! Whatever the order of its multiplications, GELU is a product of x, one half, and `1 + erf(x / sqrt 2)` or
 //! `1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))`. So a product is taken apart into factors, and these are compared.
 
-use super::rewrite::{Fresh, Matcher, is_close, rewrite};
+use super::rewrite::{Draft, Fresh, Matcher, is_close, rewrite};
 use crate::error::Error;
-use crate::ir::{Binary, Model, Node, Op, Unary, ValueId};
+use crate::ir::{Binary, Node, Op, Unary, ValueId};
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 /// Fuses GELUs.
-pub fn run(model: &mut Model) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Error> {
     rewrite(model, gelu)
 }
 

@@ -1,11 +1,11 @@
 //! `(x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias` becomes one operator.
 
-use super::rewrite::{Fresh, Matcher, rewrite};
+use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::error::Error;
-use crate::ir::{Binary, Model, Node, Op, Reduce, Unary, ValueId};
+use crate::ir::{Binary, Node, Op, Reduce, Unary, ValueId};
 
 /// Fuses layer normalisations, then the scale and the bias that follow them.
-pub fn run(model: &mut Model) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Error> {
     let count = rewrite(model, normalization)?;
     rewrite(model, |m, node, fresh| affine(m, node, fresh, Binary::Mul))?;
     rewrite(model, |m, node, fresh| affine(m, node, fresh, Binary::Add))?;
@@ -76,6 +76,7 @@ fn affine(m: &Matcher, node: &Node, fresh: &mut Fresh, op: Binary) -> Option<()>
 mod tests {
     use super::*;
     use crate::ir::DType;
+    use crate::ir::Model;
     use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
 
     /// As exporters write it before opset 17; `square` is how they square.

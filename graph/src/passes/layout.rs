@@ -1,12 +1,12 @@
 //! Transposes and reshapes brought to one form: at most one of each in a row, nothing in the wrong place.
 
-use super::rewrite::{Fresh, Matcher, rewrite};
+use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::dim::Dim;
 use crate::error::Error;
-use crate::ir::{Model, Node, Op, ValueId};
+use crate::ir::{Node, Op, ValueId};
 
 /// Joins neighbours.
-pub fn run(model: &mut Model) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Error> {
     rewrite(model, |m, node, fresh| {
         inner_transpose(m, node, fresh).or_else(|| transposes(m, node, fresh)).or_else(|| reshapes(m, node, fresh))
     })

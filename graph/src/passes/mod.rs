@@ -23,6 +23,7 @@ pub mod stack;
 use crate::Options;
 use crate::error::Error;
 use crate::ir::Model;
+use rewrite::Draft;
 
 /// More rounds than any exporter's nesting needs.
 const MAX_ROUNDS: usize = 12;
@@ -35,6 +36,13 @@ pub type Found = Vec<(&'static str, usize)>;
 /// # Errors
 /// The model contradicts itself, or a constant cannot be computed.
 pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
+    let mut draft = Draft::new(std::mem::take(model));
+    let found = improve(&mut draft, options)?;
+    *model = draft.into_model();
+    Ok(found)
+}
+
+fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
     let mut found = Found::new();
     for _ in 0..MAX_ROUNDS {
         simplify(model, &mut found, true)?;
@@ -73,12 +81,15 @@ pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
 /// # Errors
 /// As [`run`].
 pub fn run_required(model: &mut Model) -> Result<Found, Error> {
-    attention::spell_out(model)?;
+    let mut draft = Draft::new(std::mem::take(model));
+    attention::spell_out(&mut draft)?;
+    *model = draft.into_model();
     Ok(Found::new())
 }
 
 /// Everything that needs no look at data, until nothing changes.
-fn simplify(model: &mut Model, found: &mut Found, keep_quantized: bool) -> Result<(), Error> {
+fn simplify(model: &mut Draft, found: &mut Found, keep_quantized: bool) -> Result<(), Error> {
+    model.forget();
     for _ in 0..MAX_ROUNDS {
         let mut changes = 0;
         let mut count = |name, n| {

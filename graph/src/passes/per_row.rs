@@ -1,7 +1,7 @@
 //! Dynamic quantisation takes its range per row instead of per tensor: closer to the float model, as cheap, and a text's
 //! result no longer depends on its neighbours in the batch nor on padding.
 
-use super::rewrite::rewrite;
+use super::rewrite::{Draft, rewrite};
 use crate::error::Error;
 use crate::ir::{Model, Op, ValueId};
 
@@ -32,7 +32,7 @@ pub fn run(model: &mut Model) -> Result<usize, Error> {
 
 /// Lets linear layers quantise their rows themselves: always if `fast`, which only they can; else where a layer is the
 /// only reader, since several would each do it again.
-pub fn into_linear(model: &mut Model, fast: bool) -> Result<usize, Error> {
+pub fn into_linear(model: &mut Draft, fast: bool) -> Result<usize, Error> {
     rewrite(model, |m, node, fresh| {
         let Op::LinearInt8 { .. } = node.op else { return None };
         let bytes = node.input(0)?;

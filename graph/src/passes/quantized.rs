@@ -3,12 +3,12 @@
 //! in a quantised table is dequantised after the look-up, so that the table stays small.
 
 use super::linear::as_bias;
-use super::rewrite::{Fresh, Matcher, rewrite};
+use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::error::Error;
-use crate::ir::{Activation, Binary, DType, Model, Node, Op, Tensor, ValueId};
+use crate::ir::{Activation, Binary, DType, Node, Op, Tensor, ValueId};
 
 /// Makes integer linear layers and moves look-ups before dequantisation.
-pub fn run(model: &mut Model) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Error> {
     rewrite(model, |m, node, fresh| {
         scaled_product(m, node, fresh)
             .or_else(|| dequantized_product(m, node, fresh))
@@ -144,6 +144,7 @@ fn round_trip(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ir::Model;
     use crate::testing::{Builder, assert_passes_keep_meaning, noise, optimized};
     use crate::{Data, IntegerMode, Options, Session, TensorView};
 

@@ -8,11 +8,59 @@ use crate::dim::Dim;
 use crate::error::Error;
 use crate::infer::{self, Inference};
 use crate::ir::{Binary, DType, Model, Node, Op, Reduce, Tensor, ValueId};
+use std::ops::{Deref, DerefMut};
+
+/// A model being rewritten, with what inference has found out about it.
+///
+/// A pass keeps the values that it does not make, so what is known of a value stays true, and only new ones need to be
+/// looked at. What is computed in the meantime may let inference say more: [`Draft::forget`] starts it afresh.
+pub(super) struct Draft {
+    model: Model,
+    inference: Inference,
+}
+
+impl Draft {
+    pub fn new(model: Model) -> Draft {
+        Draft { model, inference: Inference::default() }
+    }
+
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    pub fn forget(&mut self) {
+        self.inference = Inference::default();
+    }
+
+    /// Everything that is known, of new values too.
+    pub fn infer(&mut self) -> Result<&Inference, Error> {
+        self.inference = infer::extend_symbolic(&self.model, std::mem::take(&mut self.inference))?;
+        Ok(&self.inference)
+    }
+
+    pub fn matcher(&mut self) -> Result<Matcher<'_>, Error> {
+        self.infer()?;
+        Ok(Matcher::of(&self.model, &self.inference))
+    }
+}
+
+impl Deref for Draft {
+    type Target = Model;
+    fn deref(&self) -> &Model {
+        &self.model
+    }
+}
+
+impl DerefMut for Draft {
+    fn deref_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+}
 
 /// A model being looked at.
 pub(super) struct Matcher<'m> {
     model: &'m Model,
-    inference: Inference,
+    inference: &'m Inference,
     /// Index of the node that makes a value, by value id.
     producers: Vec<Option<usize>>,
     /// How often a value is read, by value id.
@@ -20,7 +68,8 @@ pub(super) struct Matcher<'m> {
 }
 
 impl<'m> Matcher<'m> {
-    pub fn new(model: &'m Model) -> Result<Matcher<'m>, Error> {
+    /// `inference` is of the model as it is.
+    pub fn of(model: &'m Model, inference: &'m Inference) -> Matcher<'m> {
         let count = model.value_count as usize;
         let (mut producers, mut uses) = (vec![None; count], vec![0; count]);
         for (i, node) in model.nodes.iter().enumerate() {
@@ -28,7 +77,11 @@ impl<'m> Matcher<'m> {
             node.inputs.iter().flatten().for_each(|id| uses[id.0 as usize] += 1);
         }
         model.outputs.iter().for_each(|port| uses[port.value.0 as usize] += 1);
-        Ok(Matcher { model, inference: infer::symbolic(model)?, producers, uses })
+        Matcher { model, inference, producers, uses }
+    }
+
+    pub fn nodes(&self) -> &'m [Node] {
+        &self.model.nodes
     }
 
     /// The node that makes `value`.
@@ -180,14 +233,14 @@ impl Fresh {
 /// Applies a rule to every node. The rule puts into `Fresh` what replaces its node and says `Some(())`, or says `None`
 /// and what it put there is dropped. Returns how many nodes were replaced.
 pub(super) fn rewrite(
-    model: &mut Model,
+    model: &mut Draft,
     rule: impl Fn(&Matcher, &Node, &mut Fresh) -> Option<()>,
 ) -> Result<usize, Error> {
     let mut replaced = Vec::new();
     let mut fresh = Fresh::after(model);
-    let matcher = Matcher::new(model)?;
+    let matcher = model.matcher()?;
     let mut constants = Vec::new();
-    for (i, node) in model.nodes.iter().enumerate() {
+    for (i, node) in matcher.nodes().iter().enumerate() {
         let found = rule(&matcher, node, &mut fresh).is_some();
         let (nodes, new) = (std::mem::take(&mut fresh.nodes), std::mem::take(&mut fresh.constants));
         if found {

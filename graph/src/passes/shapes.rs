@@ -3,14 +3,15 @@
 //! `Shape -> Gather -> Unsqueeze -> Concat` becomes one [`Op::Dims`] that holds the expressions, or a constant where they
 //! are numbers. Inference has done the work; what it knows is only written down here.
 
+use super::rewrite::Draft;
 use crate::dim::Dim;
 use crate::error::Error;
-use crate::infer::{self, Fact};
-use crate::ir::{DType, Model, Op, Tensor};
+use crate::infer::Fact;
+use crate::ir::{DType, Op, Tensor};
 
 /// Replaces nodes whose elements inference knows.
-pub fn run(model: &mut Model) -> Result<usize, Error> {
-    let inference = infer::symbolic(model)?;
+pub fn run(model: &mut Draft) -> Result<usize, Error> {
+    let inference = model.infer()?.clone();
     let mut count = 0;
     let nodes = std::mem::take(&mut model.nodes);
     for mut node in nodes {

@@ -63,7 +63,8 @@ const HIDDEN: f32 = -9000.0;
 /// # Errors
 /// As [`super::run`].
 pub fn run(model: &Model) -> Result<Option<Stacked>, Error> {
-    let matcher = Matcher::new(model)?;
+    let inference = infer::symbolic(model)?;
+    let matcher = Matcher::of(model, &inference);
     let Some(Padding { mask, grid, hides_only }) = padding(model, &matcher)? else { return Ok(None) };
     let dims = match model.inputs[grid].dims.as_deref() {
         Some([batch, seq]) => [batch.clone(), seq.clone()],
