@@ -37,19 +37,23 @@ pub fn run(arguments: &[String]) -> Result {
     }
     let mut rows = BTreeMap::new();
     announce("native");
-    collect(&capture(cargo().arg("test").args(COMMON).args(FILTER))?, &mut rows);
+    let (output, mut result) = capture(cargo().arg("test").args(COMMON).args(FILTER))?;
+    collect(&output, &mut rows);
     for variant in &VARIANTS {
         announce(variant.name);
-        collect(&capture(test::in_wasm(variant)?.args(COMMON).args(FILTER))?, &mut rows);
+        let (output, passed) = capture(test::in_wasm(variant)?.args(COMMON).args(FILTER))?;
+        collect(&output, &mut rows);
+        result = result.and(passed);
     }
     if rows.is_empty() {
+        result?;
         return Err("the test printed no table; see whether onnx-loader/tests/models has its index.json".into());
     }
     let path = project::target().join("conformance.md");
     write(&path, table(&rows).as_bytes())?;
     print!("{}", summary(&rows));
     println!("\nall {} models: {}", rows.len(), path.display());
-    Ok(())
+    result
 }
 
 /// Adds an engine's rows. A model that is in two folders shows up twice and counts once.

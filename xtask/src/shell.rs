@@ -34,16 +34,13 @@ pub fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs to the end and gives what it printed; a failure shows that and names the command.
-pub fn capture(command: &mut Command) -> Result<String> {
+/// Runs to the end and gives what it printed, and whether it succeeded.
+pub fn capture(command: &mut Command) -> Result<(String, Result)> {
     let cannot = |error| format!("a command cannot be started: {error}");
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(cannot)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(text);
-    }
-    println!("{text}");
-    Err(format!("`{}` failed ({})", describe(command), output.status))
+    let result = output.status.success().then_some(());
+    Ok((text, result.ok_or_else(|| format!("`{}` failed ({})", describe(command), output.status))))
 }
 
 fn describe(command: &Command) -> String {
