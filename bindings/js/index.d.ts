@@ -64,6 +64,11 @@ export interface PipelineOptions extends LoadOptions {
    * Texts are run one by one then. Default: false, each token has its own range, which is nearer to full precision.
    */
   literal?: boolean;
+  /**
+   * `fast` lets a model that quantises while it runs do so in 7 bits where that is faster; farther from full precision.
+   * Without effect under `literal`. Default: `exact`.
+   */
+  accuracy?: 'exact' | 'fast';
   /** Hears of each file as it comes, and when all is ready. What it throws, `pipeline` throws. */
   onProgress?: (event: Progress) => void;
   /** The same, by its name in transformers.js. */
@@ -102,6 +107,9 @@ export interface ClassifyOptions {
 export interface SessionInfo extends Info {
   /** Whether ranges of quantisation are ONNX's, see `PipelineOptions.literal`. */
   literal: boolean;
+  accuracy: 'exact' | 'fast';
+  /** How many weights are multiplied as integers in which way; all ways give the same bits. */
+  integerModes: { [mode: string]: number };
   /** Bytes of the engine's memory that it holds now: weights, and room for the largest shape it has run. */
   memoryBytes: number;
 }

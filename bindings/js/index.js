@@ -4,8 +4,8 @@ import { info, load } from './engine.js';
 import { FourlaneError } from './errors.js';
 import { readModel } from './files.js';
 import { Classifier } from './wasm.js';
-import { assemble } from './weights.js';
-import { flag, kind } from './where.js';
+import { assemble, sessionOptions, toInfo } from './weights.js';
+import { kind } from './where.js';
 
 export { FourlaneError, info, load };
 
@@ -18,13 +18,13 @@ export async function pipeline(task, source, options) {
   }
   options ??= {};
   if (typeof options !== 'object') throw new TypeError(`the options must be an object, got ${kind(options)}`);
-  const literal = flag(options, 'literal');
+  const session = sessionOptions(options);
   source ??= (await import('./model.js')).default;
   const [files] = await Promise.all([readModel(source, options), load(options)]);
   const { model, beside, where, path, dtype, config, tokenizer, vocab, tokenizerConfig } = files;
   const owned = await assemble('pipeline', model, beside, where, (file) => {
     options.signal?.throwIfAborted();
-    return new Classifier(file, literal, config, tokenizer, vocab, tokenizerConfig);
+    return new Classifier(file, ...session, config, tokenizer, vocab, tokenizerConfig);
   });
   try {
     files.end(task);
@@ -60,7 +60,7 @@ export async function pipeline(task, source, options) {
       const rows = split(owned.use((classifier) => classifier.logits(list)), list.length);
       return Array.isArray(texts) ? rows : rows[0];
     },
-    info: () => ({ ...info(), file: path, dtype, ...Object.fromEntries(owned.use((classifier) => classifier.facts())) }),
+    info: () => ({ ...info(), file: path, dtype, ...toInfo(owned.use((classifier) => classifier.facts())) }),
     async dispose() {
       owned.free();
     },

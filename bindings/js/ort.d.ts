@@ -117,6 +117,8 @@ export declare namespace InferenceSession {
      * tensor, batch and padding included. Default: false, each row has its own, which is nearer to full precision.
      */
     literal?: boolean;
+    /** Not of onnxruntime: `fast` may quantise rows to 7 bits, see `PipelineOptions` of `fourlane`. Default: `exact`. */
+    accuracy?: 'exact' | 'fast';
     readonly [option: string]: unknown;
   }
 

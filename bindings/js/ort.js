@@ -8,8 +8,8 @@ import { FourlaneError } from './errors.js';
 import { isShared, read, toBytes } from './read.js';
 import { Tensor } from './tensor.js';
 import { Session } from './wasm.js';
-import { assemble } from './weights.js';
-import { flag, kind, toUrl, within } from './where.js';
+import { assemble, sessionOptions, toInfo } from './weights.js';
+import { kind, toUrl, within } from './where.js';
 
 export { FourlaneError, Tensor };
 
@@ -39,7 +39,7 @@ export class InferenceSession {
   /** `create(path | URL | bytes, options)` or `create(buffer, byteOffset, byteLength, options)`. */
   static async create(model, ...rest) {
     const options = rest.find((argument) => typeof argument === 'object' && argument !== null) ?? {};
-    const literal = flag(options, 'literal');
+    const session = sessionOptions(options);
     const given = externalFiles(options.externalData ?? []);
     const url = typeof model === 'string' || model instanceof URL ? await toUrl(model) : undefined;
     const [bytes] = await Promise.all([url ? fileAt(url) : modelBytes(model, rest), load()]);
@@ -50,7 +50,7 @@ export class InferenceSession {
     };
     const names = given.size > 0 ? `, which has '${[...given.keys()].join("', '")}'` : '';
     const where = `in options.externalData${names}${folder ? ` and not in ${folder.href}` : ''}`;
-    const make = (file) => new Session(file, literal);
+    const make = (file) => new Session(file, ...session);
     return new InferenceSession(await assemble('session', bytes, beside, where, make));
   }
 
@@ -76,7 +76,7 @@ export class InferenceSession {
 
   /** What runs, and how. */
   info() {
-    return { ...info(), ...Object.fromEntries(this.#owned.use((session) => session.facts())) };
+    return { ...info(), ...toInfo(this.#owned.use((session) => session.facts())) };
   }
 
   /** Frees the memory; a later use is an error with code `disposed`. */

@@ -11,6 +11,12 @@ export function transfer({ signal, cache, integrity = {}, onProgress, progress_c
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`options.signal must be an AbortSignal, got ${kind(signal)}`);
   }
+  if (typeof integrity !== 'object' || integrity === null) {
+    throw new TypeError(`options.integrity must be an object of digests by file name, got ${kind(integrity)}`);
+  }
+  if (cache !== undefined && typeof cache !== 'boolean' && typeof cache !== 'string') {
+    throw new TypeError(`options.cache must be true, false or a name, got ${kind(cache)}`);
+  }
   const unchecked = new Set(Object.keys(integrity));
   const files = {};
   const how = (path) => ({

@@ -3,6 +3,7 @@
 import { Owned } from './engine.js';
 import { FourlaneError } from './errors.js';
 import { ModelFile } from './wasm.js';
+import { kind } from './where.js';
 
 /**
  * Makes a `what` of a model by calling `make(file)`. `beside(location)` gives the bytes of a file that the model names,
@@ -22,4 +23,19 @@ export async function assemble(what, model, beside, where, make) {
   } finally {
     file.free();
   }
+}
+
+/** The options of a session, as its constructor takes them. */
+export function sessionOptions({ literal = false, accuracy = 'exact' }) {
+  if (typeof literal !== 'boolean') throw new TypeError(`options.literal must be true or false, got ${kind(literal)}`);
+  if (accuracy !== 'exact' && accuracy !== 'fast') {
+    throw new TypeError(`options.accuracy must be 'exact' or 'fast', got '${accuracy}'`);
+  }
+  return [literal, accuracy === 'fast'];
+}
+
+/** What a session tells of itself, as an object. */
+export function toInfo(facts) {
+  const { integerModes, ...info } = Object.fromEntries(facts);
+  return { ...info, integerModes: Object.fromEntries(integerModes) };
 }

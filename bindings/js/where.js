@@ -41,10 +41,3 @@ export function kind(value) {
   if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no class'})`;
   return typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`;
 }
-
-/** An option that is true, false, or left out (false). */
-export function flag(options, name) {
-  const value = options[name] ?? false;
-  if (typeof value !== 'boolean') throw new TypeError(`options.${name} must be true or false, got ${kind(value)}`);
-  return value;
-}

@@ -81,14 +81,23 @@ impl ExternalData for FilesBeside {
 }
 
 /// Options come as flat arguments, in the order of the fields.
-fn options(literal: bool) -> SessionOptions {
-    SessionOptions { literal, ..SessionOptions::default() }
+fn options(literal: bool, fast: bool) -> SessionOptions {
+    SessionOptions { literal, fast, ..SessionOptions::default() }
 }
 
 /// What a session tells of itself: `[name, value]` pairs, which become an object's properties.
 fn facts(session: &fourlane_graph::Session, options: SessionOptions) -> Array {
-    let fact = |name: &str, value: JsValue| Array::of2(&name.into(), &value);
-    Array::of2(&fact("literal", options.literal.into()), &fact("memoryBytes", (session.memory_bytes() as u32).into()))
+    let facts = Array::new();
+    let fact = |name: &str, value: JsValue| facts.push(&Array::of2(&name.into(), &value));
+    fact("literal", options.literal.into());
+    fact("accuracy", if options.fast && !options.literal { "fast" } else { "exact" }.into());
+    let modes = session
+        .integer_modes()
+        .into_iter()
+        .map(|(mode, count)| JsValue::from(Array::of2(&mode.into(), &(count as u32).into())));
+    fact("integerModes", modes.collect::<Array>().into());
+    fact("memoryBytes", (session.memory_bytes() as u32).into());
+    facts
 }
 
 /// A model with texts in and labels out.
@@ -105,6 +114,7 @@ impl Classifier {
     pub fn new(
         model: ModelFile,
         literal: bool,
+        fast: bool,
         config: Option<Vec<u8>>,
         tokenizer: Option<Vec<u8>>,
         vocab: Option<Vec<u8>>,
@@ -116,7 +126,7 @@ impl Classifier {
             tokenizer_config: tokenizer_config.as_deref(),
             config: config.as_deref(),
         };
-        let options = options(literal);
+        let options = options(literal, fast);
         let classifier = TextClassifier::with_options(model.load()?, &files, options).map_err(classifier_error)?;
         Ok(Classifier { classifier, options })
     }
@@ -166,8 +176,8 @@ pub struct Session {
 impl Session {
     /// From a model.
     #[wasm_bindgen(constructor)]
-    pub fn new(model: ModelFile, literal: bool) -> Result<Session, JsValue> {
-        let options = options(literal);
+    pub fn new(model: ModelFile, literal: bool, fast: bool) -> Result<Session, JsValue> {
+        let options = options(literal, fast);
         let session = fourlane_graph::Session::with_options(model.load()?, options).map_err(run_error)?;
         Ok(Session { session, options, feeds: Vec::new(), results: Vec::new() })
     }

@@ -334,8 +334,13 @@ impl Session {
             operators,
             passes: self.fused.clone(),
             weight_bytes: self.weights.len(),
-            integer_modes: self.weights.modes(),
+            integer_modes: self.integer_modes(),
         }
+    }
+
+    /// `(mode, weights)` for each way in which weights are multiplied as integers; see [`IntegerMode`].
+    pub fn integer_modes(&self) -> Vec<(&'static str, usize)> {
+        self.weights.modes()
     }
 
     /// What a run costs whose free dimensions have these sizes (by symbol name; 1 for those not given).

@@ -137,7 +137,7 @@ test('the model file is chosen as in transformers.js', async () => {
   const strict = { ...rest, 'onnx/model.onnx': model };
   await assert.rejects(pipeline('text-classification', strict, { dtype: 'q8' }), failure('missing-file', /onnx\/model_quantized\.onnx/));
   await assert.rejects(pipeline('text-classification', strict, { subfolder: '' }), failure('missing-file', /\(model_quantized\.onnx/));
-  for (const wrong of [{ dtype: 1 }, { dtype: { model: 'fp8' } }, { subfolder: 1 }, { model_file_name: null }, { literal: 'yes' }]) {
+  for (const wrong of [{ dtype: 1 }, { dtype: { model: 'fp8' } }, { subfolder: 1 }, { model_file_name: null }, { literal: 'yes' }, { accuracy: 'slow' }]) {
     await assert.rejects(pipeline('text-classification', strict, wrong), TypeError, JSON.stringify(wrong));
   }
 });
@@ -147,6 +147,14 @@ test('what a pipeline says of itself', async () => {
   assert.deepEqual({ variant: running, reason }, info());
   assert.deepEqual([file, dtype, literal, maxLength], ['onnx/model_quantized.onnx', 'q8', false, 512]);
   assert.ok(memoryBytes > 10_000_000, `${memoryBytes}`);
+  const { accuracy, integerModes } = classify.info();
+  assert.equal(accuracy, 'exact');
+  const weights = Object.values(integerModes).reduce((sum, count) => sum + count, 0);
+  assert.ok(weights >= 6 * 4 && weights <= 6 * 6 + 2, JSON.stringify(integerModes));
+  const fast = await classifier({ accuracy: 'fast' });
+  assert.equal(fast.info().accuracy, 'fast');
+  assert.equal((await fast(GOOD))[0].label, 'POSITIVE');
+  await fast.dispose();
 });
 
 test('a folder on a server', async () => {

@@ -155,6 +155,8 @@ test('integrity', async () => {
   const wrong = pipeline('sentiment-analysis', { ...FILES, [PATH]: other }, { integrity });
   await assert.rejects(wrong, failure('load-failed', message));
   await assert.rejects(attempt({}, { integrity: { [PATH]: 'md5-abc' } }), TypeError);
+  await assert.rejects(attempt({}, { integrity: integrity[PATH] }), /integrity must be an object/);
+  await assert.rejects(attempt({}, { cache: 7 }), TypeError);
   await assert.rejects(attempt({}, { integrity: { 'model.onnx': integrity[PATH] } }), /names 'model\.onnx', which this model/);
 });
 

@@ -15,7 +15,7 @@ export async function pipelines(): Promise<void> {
   const rows: Float32Array[] = await classify.logits(['a', 'b']);
   await classify.dispose();
   await pipeline('text-classification', { 'config.json': new ArrayBuffer(2), 'model.onnx': new Blob([]) });
-  await pipeline('text-classification', '/model', { dtype: { model: 'q8' }, subfolder: '', literal: true });
+  await pipeline('text-classification', '/model', { dtype: { model: 'q8' }, subfolder: '', literal: true, accuracy: 'fast' });
   await pipeline('text-classification', '/model', { dtype: 'auto', use_external_data_format: true });
   await pipeline('text-classification', '/model', {
     onProgress: (event) => event.status === 'progress_total' && console.log(event.progress, event.files),
