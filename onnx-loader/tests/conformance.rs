@@ -13,7 +13,8 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 /// As the ONNX operators say: what the recordings were made with.
-const LITERAL: Options = Options { optimize: true, literal: true, fast: false, integer_mode: None };
+const LITERAL: Options =
+    Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false };
 
 /// What is refused: branches, which DeBERTa has where its attention was traced by old exporters.
 const REFUSED: &str = "If";

@@ -87,24 +87,29 @@ pub fn run_required(model: &mut Model) -> Result<Found, Error> {
     Ok(Found::new())
 }
 
-/// Everything that needs no look at data, until nothing changes.
+/// A pass and its name. The flag says whether 8-bit weights stay quantised.
+type Pass = (&'static str, fn(&mut Draft, bool) -> Result<usize, Error>);
+
+/// Everything that needs no look at data.
+const SIMPLE: [Pass; 8] = [
+    ("shape arithmetic", |model, _| shapes::run(model)),
+    ("identity", |model, _| cleanup::identities(model)),
+    ("constant", constants::fold),
+    ("common subexpression", |model, _| Ok(cleanup::common_subexpressions(model))),
+    ("transpose or reshape", |model, _| layout::run(model)),
+    ("rows flattened around a product", |model, _| linear::unflatten(model)),
+    ("expansion moved back", |model, _| expand::run(model)),
+    ("dead code", |model, _| Ok(cleanup::dead_code(model))),
+];
+
+/// Runs the simple passes in turn until each has found nothing since anything changed.
 fn simplify(model: &mut Draft, found: &mut Found, keep_quantized: bool) -> Result<(), Error> {
-    model.forget();
-    for _ in 0..MAX_ROUNDS {
-        let mut changes = 0;
-        let mut count = |name, n| {
-            changes += n;
-            note(found, name, n);
-        };
-        count("shape arithmetic", shapes::run(model)?);
-        count("constant", constants::fold(model, keep_quantized)?);
-        count("identity", cleanup::identities(model)?);
-        count("common subexpression", cleanup::common_subexpressions(model));
-        count("transpose or reshape", layout::run(model)?);
-        count("rows flattened around a product", linear::unflatten(model)?);
-        count("expansion moved back", expand::run(model)?);
-        count("dead code", cleanup::dead_code(model));
-        if changes == 0 {
+    let mut idle = 0;
+    for (name, pass) in SIMPLE.iter().cycle().take(MAX_ROUNDS * SIMPLE.len()) {
+        let count = pass(model, keep_quantized)?;
+        note(found, name, count);
+        idle = if count == 0 { idle + 1 } else { 0 };
+        if idle == SIMPLE.len() {
             break;
         }
     }

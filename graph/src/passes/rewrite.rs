@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 /// A model being rewritten, with what inference has found out about it.
 ///
 /// A pass keeps the values that it does not make, so what is known of a value stays true, and only new ones need to be
-/// looked at. What is computed in the meantime may let inference say more: [`Draft::forget`] starts it afresh.
+/// looked at.
 pub(super) struct Draft {
     model: Model,
     inference: Inference,
@@ -28,18 +28,17 @@ impl Draft {
         self.model
     }
 
-    pub fn forget(&mut self) {
-        self.inference = Inference::default();
+    /// Everything that is known, of new values too. Without [`Draft::put_back`], inference starts afresh.
+    pub fn take_inference(&mut self) -> Result<Inference, Error> {
+        infer::extend_symbolic(&self.model, std::mem::take(&mut self.inference))
     }
 
-    /// Everything that is known, of new values too.
-    pub fn infer(&mut self) -> Result<&Inference, Error> {
-        self.inference = infer::extend_symbolic(&self.model, std::mem::take(&mut self.inference))?;
-        Ok(&self.inference)
+    pub fn put_back(&mut self, inference: Inference) {
+        self.inference = inference;
     }
 
     pub fn matcher(&mut self) -> Result<Matcher<'_>, Error> {
-        self.infer()?;
+        self.inference = self.take_inference()?;
         Ok(Matcher::of(&self.model, &self.inference))
     }
 }

@@ -11,7 +11,7 @@ use crate::ir::{DType, Op, Tensor};
 
 /// Replaces nodes whose elements inference knows.
 pub fn run(model: &mut Draft) -> Result<usize, Error> {
-    let inference = model.infer()?.clone();
+    let inference = model.take_inference()?;
     let mut count = 0;
     let nodes = std::mem::take(&mut model.nodes);
     for mut node in nodes {
@@ -38,6 +38,7 @@ pub fn run(model: &mut Draft) -> Result<usize, Error> {
         }
         model.nodes.push(node);
     }
+    model.put_back(inference);
     Ok(count)
 }
 
