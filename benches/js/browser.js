@@ -18,7 +18,7 @@ const TYPES = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'a
 const server = createServer((request, response) => {
   const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
   if (request.url === '/') {
-    response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>bench</title>');
+    response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><link rel=icon href=data:,><title>bench</title>');
     return;
   }
   const [, folder, ...rest] = normalize(new URL(request.url, 'http://localhost').pathname).split('/');

@@ -8,13 +8,16 @@ export function median(numbers) {
 }
 
 /**
- * Runs contestants `{ name, run }` in turns, each first in its turn, and returns `{ name: [milliseconds] }`. After a
- * round that is not counted there are at least `rounds.least`, then more up to `rounds.most` while the time of one case
- * (`rounds.seconds`) lasts.
+ * Runs contestants `{ name, run }` in turns, each first in its turn, and returns `{ name: [milliseconds] }`. After some
+ * rounds that are not counted, in which the engines' compilers find what is hot, there are at least `rounds.least`, then
+ * more up to `rounds.most` while the time of one case (`rounds.seconds`) lasts.
  */
 export async function takeTurns(contestants, rounds) {
   const times = Object.fromEntries(contestants.map(({ name }) => [name, []]));
-  for (const { run } of contestants) await run();
+  const warming = performance.now();
+  do {
+    for (const { run } of contestants) await run();
+  } while (performance.now() - warming < 500);
   const begin = performance.now();
   for (let round = 0; round < rounds.most; round++) {
     if (round >= rounds.least && performance.now() - begin > rounds.seconds * 1000) break;

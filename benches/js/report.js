@@ -98,9 +98,9 @@ function productTable(rows) {
     return one === undefined ? '' : `${(one.rate / 1e9).toFixed(1)} (${one.ofPeak.toFixed(2)})`;
   };
   return [
-    `| m x n x k | FMA peak | ${names.join(' | ')} |`,
-    `|---|---:|${names.map(() => '---:|').join('')}`,
-    ...rows.map((row) => `| ${row.what} | ${(row.peak / 1e9).toFixed(1)} | ${names.map((name) => cell(row, name)).join(' | ')} |`),
+    `| m x n x k | ${names.join(' | ')} |`,
+    `|---|${names.map(() => '---:|').join('')}`,
+    ...rows.map((row) => `| ${row.what} | ${names.map((name) => cell(row, name)).join(' | ')} |`),
   ];
 }
 
@@ -147,7 +147,8 @@ const lines = [
   '## Products of matrices in Node, G operations/s (fraction of peak)',
   '',
   'fourlane: the kernel as a layer calls it. Others: a model of one operator, weights packed at load. Fractions of',
-  'integer products are of twice the FMA peak, which a loop in registers gives in the same process.',
+  'integer products are of twice the FMA peak: of a loop in registers, of as many operations, which takes its turns with',
+  'the others.',
   '',
   ...productTable(node.products),
   '',

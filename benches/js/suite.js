@@ -17,7 +17,7 @@ const ALL = [1, 16].flatMap((batch) => [8, 16, 32, 64, 128, 512].map((seq) => [b
 const QUICK = [[1, 16], [1, 32], [1, 128]];
 
 export const PLANS = {
-  quick: { precisions: ['f32', 'q8'], shapes: QUICK, rounds: { least: 3, most: 9, seconds: 4 }, starts: 3, texts: 2 },
+  quick: { precisions: ['f32', 'q8'], shapes: QUICK, rounds: { least: 3, most: 7, seconds: 2 }, starts: 2, texts: 2 },
   full: { precisions: ['f32', 'q8', 'q4'], shapes: ALL, rounds: { least: 5, most: 25, seconds: 25 }, starts: 7, texts: 5 },
 };
 

@@ -2,8 +2,9 @@
 //!
 //! Each loop has twelve independent chains of `x = x * a + b`, more than the latency of any current core times its two
 //! ports, and leaves registers for the factors. What a product of matrices reaches is stated as a fraction of the
-//! fastest float loop; integer products as a fraction of twice that, which is what eight-bit lanes can do at best where
-//! sixteen-bit products are summed.
+//! fastest float loop of the build; integer products as a fraction of twice that, which is what eight-bit lanes can do at
+//! best where sixteen-bit products are summed. (`cargo xtask bench --peers` states all as fractions of the fused
+//! multiply-add, which builds without relaxed SIMD do not have.)
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -57,8 +58,7 @@ pub fn probes() -> Vec<Probe> {
     all
 }
 
-/// Float operations per second of the fastest loop, told on standard error with the others'. A build without a fused
-/// multiply-add can be given the limit of one that has it, in `FMA_PEAK`.
+/// Float operations per second of the fastest loop, told on standard error with the others'.
 pub fn float_peak() -> f64 {
     let mut peak: f64 = 0.0;
     for probe in probes() {
@@ -66,13 +66,7 @@ pub fn float_peak() -> f64 {
         eprintln!("peak: {:<10} {:>6.1} {}", probe.name, rate / 1e9, if probe.float { "GFLOP/s" } else { "GOP/s" });
         peak = if probe.float { peak.max(rate) } else { peak };
     }
-    match std::env::var("FMA_PEAK").ok().and_then(|rate| rate.parse::<f64>().ok()) {
-        Some(given) => {
-            eprintln!("peak: fractions are of {:.1} GFLOP/s, given in FMA_PEAK", given / 1e9);
-            given
-        }
-        None => peak,
-    }
+    peak
 }
 
 /// Factors that the compiler does not know, and that let nothing grow or become denormal.
@@ -116,8 +110,9 @@ mod lanes {
 
     #[cfg(target_feature = "relaxed-simd")]
     pub fn dot_i8(rounds: u32) -> f32 {
-        let (a, b) = (i8x16_splat(black_box(3)), i8x16_splat(black_box(5)));
-        chains(rounds, a, |x| i32x4_relaxed_dot_i8x16_i7x16_add(a, b, x))
+        // Of x itself, or the engine would find that the product is always the same.
+        let a = i8x16_splat(black_box(3));
+        chains(rounds, a, |x| i32x4_relaxed_dot_i8x16_i7x16_add(x, a, x))
     }
 }
 

@@ -9,9 +9,9 @@
 mod peers;
 mod wasm;
 
+use crate::shell::cargo;
 use crate::{Result, project, shell};
 use fourlane_benches::models;
-use shell::cargo;
 
 pub use wasm::profile;
 

@@ -6,15 +6,15 @@ use bytemuck::cast_slice_mut;
 use fourlane_benches::{packed, peak};
 use fourlane_graph::ir::{DType, Tensor};
 use fourlane_kernels::gemm::{Epilogue, gemm};
-use fourlane_kernels::gemm_int8::{self, Int8};
+use fourlane_kernels::gemm_int8::{self, Accuracy, Int8, Mode, Packing};
 use fourlane_onnx::NoExternalData;
 use peer_abi::{Matrix, Peer};
 
 /// A right operand, packed as when a model is loaded.
 enum Weight {
     F32(Vec<f32>),
-    /// Bytes, in vectors for their alignment.
-    I8(Vec<u128>),
+    /// So many bytes, in vectors for their alignment.
+    I8(usize, Vec<u128>),
 }
 
 enum Left {
@@ -34,6 +34,7 @@ struct Fourlane {
     weight: Weight,
     a: Left,
     c: Output,
+    scratch: Vec<i32>,
 }
 
 impl Peer for Fourlane {
@@ -45,15 +46,16 @@ impl Peer for Fourlane {
         let weight = match b.dtype {
             DType::F32 => Weight::F32(packed(k, n, &b.floats().ok_or("a weight without numbers")?)),
             DType::I8 => {
-                let len = gemm_int8::packed_len(k, n);
-                let mut panels = vec![0u128; len.div_ceil(16)];
                 let bytes: Vec<i8> = b.data.iter().map(|&byte| byte as i8).collect();
-                gemm_int8::pack_b(k, n, Int8::I8(&bytes), n, 1, &mut cast_slice_mut(&mut panels)[..len]);
-                Weight::I8(panels)
+                let b = Int8::I8(&bytes);
+                let packing = Packing::fastest(Mode::best(), Accuracy::Exact, k, n, b, n, 1);
+                let mut panels = vec![0u128; packing.len().div_ceil(16)];
+                packing.pack(b, n, 1, &mut cast_slice_mut(&mut panels)[..packing.len()]);
+                Weight::I8(packing.len(), panels)
             }
             other => return Err(format!("a weight of {}", other.name())),
         };
-        Ok(Fourlane { m: 0, k, n, weight, a: Left::F32(Vec::new()), c: Output::F32(Vec::new()) })
+        Ok(Fourlane { m: 0, k, n, weight, a: Left::F32(Vec::new()), c: Output::F32(Vec::new()), scratch: Vec::new() })
     }
 
     fn set_tokens(&mut self, _: usize, _: usize, _: &[i64], _: &[i64]) -> Result<(), String> {
@@ -65,6 +67,7 @@ impl Peer for Fourlane {
             return Err(format!("k is {}", self.k));
         }
         self.m = m;
+        self.scratch = vec![0; gemm_int8::scratch_len(m, k)];
         (self.a, self.c) = match a {
             Matrix::F32(a) => (Left::F32(a.to_vec()), Output::F32(vec![0.0; m * self.n])),
             Matrix::U8(a) => (Left::U8(a.to_vec()), Output::I32(vec![0; m * self.n])),
@@ -76,9 +79,9 @@ impl Peer for Fourlane {
         let &mut Fourlane { m, k, n, .. } = self;
         match (&self.a, &self.weight, &mut self.c) {
             (Left::F32(a), Weight::F32(b), Output::F32(c)) => gemm(m, n, k, a, k, b, c, n, &Epilogue::default()),
-            (Left::U8(a), Weight::I8(b), Output::I32(c)) => {
-                let b = &bytemuck::cast_slice(b)[..gemm_int8::packed_len(k, n)];
-                gemm_int8::gemm_i32(m, n, k, Int8::U8(a), k, &[0], b, &[], c, n);
+            (Left::U8(a), Weight::I8(len, b), Output::I32(c)) => {
+                let b = &bytemuck::cast_slice(b)[..*len];
+                gemm_int8::gemm_i32(m, n, k, Int8::U8(a), k, &[0], b, &[], c, n, &mut self.scratch);
             }
             _ => return Err("the operands are of other types than the product".into()),
         }

@@ -26,7 +26,8 @@ impl Peer for Rten {
 
     fn set_tokens(&mut self, batch: usize, seq: usize, ids: &[i64], mask: &[i64]) -> Result<(), String> {
         // rten keeps int64 as int32.
-        let value = |x: &[i64]| Tensor::from_data(&[batch, seq], x.iter().map(|&x| x as i32).collect::<Vec<_>>()).into();
+        let value =
+            |x: &[i64]| Tensor::from_data(&[batch, seq], x.iter().map(|&x| x as i32).collect::<Vec<_>>()).into();
         self.inputs = vec![(self.node("input_ids")?, value(ids)), (self.node("attention_mask")?, value(mask))];
         Ok(())
     }
