@@ -64,8 +64,9 @@ impl ModelConfig {
             }
         }
         json.finish()?;
-        // RoBERTa and MPNet count positions from behind the one of the padding token.
-        if matches!(config.model_type.as_deref(), Some("roberta" | "mpnet")) {
+        // These count positions from behind the one of the padding token.
+        const BEHIND_PADDING: [&str; 4] = ["roberta", "xlm-roberta", "camembert", "mpnet"];
+        if config.model_type.as_deref().is_some_and(|kind| BEHIND_PADDING.contains(&kind)) {
             let before = config.pad_token_id.unwrap_or(1) as usize + 1;
             config.max_positions = config.max_positions.map(|max| max.saturating_sub(before));
         }
