@@ -112,8 +112,10 @@ mod tests {
 
     #[test]
     fn positions_behind_the_padding() {
-        let text = br#"{"max_position_embeddings": 514, "pad_token_id": 1, "model_type": "mpnet"}"#;
-        assert_eq!(ModelConfig::from_json(text).unwrap().max_positions, Some(512));
+        for kind in ["roberta", "xlm-roberta", "camembert", "mpnet"] {
+            let text = format!(r#"{{"max_position_embeddings": 514, "pad_token_id": 1, "model_type": "{kind}"}}"#);
+            assert_eq!(ModelConfig::from_json(text.as_bytes()).unwrap().max_positions, Some(512));
+        }
     }
 
     #[test]
