@@ -36,7 +36,7 @@ fn models() {
         (unigram, "Unigram", "unigram"),
         (old_unigram, "Unigram", "unigram"),
     ] {
-        let there = if name == "bpe" { cfg!(feature = "bpe") } else { cfg!(feature = "unigram") };
+        let there = [("bpe", cfg!(feature = "bpe")), ("unigram", cfg!(feature = "unigram"))].contains(&(name, true));
         let expected = if there { String::new() } else { feature("model", kind, name) };
         assert_eq!(refusal("model", model), expected);
     }

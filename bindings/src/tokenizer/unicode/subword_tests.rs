@@ -110,7 +110,9 @@ fn odd_text() -> impl Strategy<Value = String> {
         1 => prop::char::range('\u{1100}', '\u{11ff}'),
         1 => prop::char::range('\u{ac00}', '\u{ac40}'),
         1 => prop::char::range('\u{1e00}', '\u{212f}'),
-        3 => select("ae \r\n\u{200c}\u{200d}\u{600}©™❤🏽क\u{93c}\u{94d}\u{903}\u{301}\u{323}\u{345}".chars().collect::<Vec<_>>()),
+        3 => select(
+            "ae \r\n\u{200c}\u{200d}\u{600}©™❤🏽क\u{93c}\u{94d}\u{903}\u{301}\u{323}\u{345}".chars().collect::<Vec<_>>()
+        ),
     ];
     vec(c, 0..12).prop_map(String::from_iter)
 }
