@@ -64,8 +64,9 @@ impl ModelConfig {
             }
         }
         json.finish()?;
-        // RoBERTa and MPNet count positions from behind the one of the padding token.
-        if matches!(config.model_type.as_deref(), Some("roberta" | "mpnet")) {
+        // These count positions from behind the one of the padding token.
+        const BEHIND_PADDING: [&str; 4] = ["roberta", "xlm-roberta", "camembert", "mpnet"];
+        if config.model_type.as_deref().is_some_and(|kind| BEHIND_PADDING.contains(&kind)) {
             let before = config.pad_token_id.unwrap_or(1) as usize + 1;
             config.max_positions = config.max_positions.map(|max| max.saturating_sub(before));
         }
@@ -111,8 +112,10 @@ mod tests {
 
     #[test]
     fn positions_behind_the_padding() {
-        let text = br#"{"max_position_embeddings": 514, "pad_token_id": 1, "model_type": "mpnet"}"#;
-        assert_eq!(ModelConfig::from_json(text).unwrap().max_positions, Some(512));
+        for kind in ["roberta", "xlm-roberta", "camembert", "mpnet"] {
+            let text = format!(r#"{{"max_position_embeddings": 514, "pad_token_id": 1, "model_type": "{kind}"}}"#);
+            assert_eq!(ModelConfig::from_json(text.as_bytes()).unwrap().max_positions, Some(512));
+        }
     }
 
     #[test]

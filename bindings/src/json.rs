@@ -34,7 +34,8 @@ pub struct JsonError {
     pub problem: &'static str,
 }
 
-/// A position in a JSON text.
+/// A position in a JSON text. A clone reads the same once more.
+#[derive(Clone)]
 pub(crate) struct Json<'a> {
     text: &'a str,
     pos: usize,
@@ -61,6 +62,11 @@ impl<'a> Json<'a> {
         if self.pos < self.text.len() {
             self.fail_here("expected nothing more");
         }
+        self.check()
+    }
+
+    /// Checks that all went well so far.
+    pub fn check(self) -> Result<(), JsonError> {
         self.error.map_or(Ok(()), Err)
     }
 
@@ -170,33 +176,39 @@ impl<'a> Json<'a> {
         self.string().into_owned()
     }
 
-    /// Reads a number: exact if it is an integer below 2^53.
+    /// Reads a number: the nearest double if it has at most 15 digits and 22 decimal places, else perhaps a neighbour.
     pub fn number(&mut self) -> f64 {
         let negative = self.peek() == b'-';
         self.pos += usize::from(negative);
         let start = self.pos;
         let starts_with_zero = self.byte() == b'0';
-        let mut value = self.digits(0.0);
+        // Digits that the significand has no place for are dropped; those before the point then count.
+        let mut significand = 0;
+        let mut exponent = self.digits(&mut significand).1;
         if starts_with_zero && self.pos > start + 1 {
             self.fail(start, "a leading zero");
         }
-        let mut exponent = 0i32;
         if self.byte() == b'.' {
             self.pos += 1;
-            let point = self.pos;
-            value = self.digits(value);
-            exponent = i32::try_from(self.pos - point).map_or(i32::MIN, |digits| -digits);
+            exponent -= self.digits(&mut significand).0;
         }
         if matches!(self.byte(), b'e' | b'E') {
             self.pos += 1;
             let below = self.byte() == b'-';
             self.pos += usize::from(matches!(self.byte(), b'-' | b'+'));
-            let power = self.digits(0.0) as i32;
-            exponent = exponent.saturating_add(if below { -power } else { power });
+            let mut power = 0;
+            let dropped = self.digits(&mut power).1;
+            let power = if dropped > 0 { i32::MAX } else { i32::try_from(power).unwrap_or(i32::MAX) };
+            exponent = if below { exponent.saturating_sub(power) } else { exponent.saturating_add(power) };
         }
-        // More than 400 decimal places lead from any double out of their range.
-        for _ in 0..exponent.unsigned_abs().min(400) {
-            value = if exponent < 0 { value / 10.0 } else { value * 10.0 };
+        // Powers of ten are exact up to 10^22. More than 700 lead from any significand out of the doubles' range.
+        let mut value = significand as f64;
+        let mut left = exponent.unsigned_abs().min(700);
+        while left > 0 {
+            let step = left.min(22);
+            let power = (0..step).fold(1.0, |power, _| power * 10.0);
+            value = if exponent < 0 { value / power } else { value * power };
+            left -= step;
         }
         if value.is_infinite() {
             self.fail(start, "a number out of range");
@@ -303,16 +315,25 @@ impl<'a> Json<'a> {
         found
     }
 
-    /// Appends the decimal digits that come, of which there must be one, to `value`.
-    fn digits(&mut self, mut value: f64) -> f64 {
+    /// Appends the decimal digits that come, of which there must be one, to a number: how many it took, and how many it
+    /// has no place for.
+    fn digits(&mut self, number: &mut u64) -> (i32, i32) {
         if !self.byte().is_ascii_digit() {
             self.fail_here("expected a digit");
         }
+        let (mut taken, mut dropped) = (0i32, 0i32);
         while self.byte().is_ascii_digit() {
-            value = value * 10.0 + f64::from(self.byte() - b'0');
+            let digit = u64::from(self.byte() - b'0');
+            match number.checked_mul(10).and_then(|number| number.checked_add(digit)).filter(|_| dropped == 0) {
+                Some(appended) => {
+                    *number = appended;
+                    taken = taken.saturating_add(1);
+                }
+                None => dropped = dropped.saturating_add(1),
+            }
             self.pos += 1;
         }
-        value
+        (taken, dropped)
     }
 
     /// The character of an escape, after its backslash.
@@ -443,6 +464,23 @@ mod tests {
     }
 
     proptest! {
+        /// Scores of a Unigram model are added up and compared, so the last bit counts.
+        #[test]
+        fn numbers_are_those_of_serde_json(
+            double in -1e3..1e3f64,
+            single in -1e3..1e3f32,
+            before in "0|[1-9][0-9]{0,24}",
+            after in "[0-9]{1,22}",
+        ) {
+            for text in [double.to_string(), f64::from(single).to_string(), format!("{before}.{after}"), before] {
+                let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+                if decimals <= 22 {
+                    let reference: f64 = serde_json::from_str(&text).unwrap();
+                    prop_assert_eq!(whole(&text, |json| json.number()).unwrap().to_bits(), reference.to_bits(), "{}", text);
+                }
+            }
+        }
+
         #[test]
         fn reads_what_serde_json_writes(value in value()) {
             check(&value.to_string())?;

@@ -356,7 +356,7 @@ fn classifier_error(source: Error) -> JsValue {
         Error::Run(source) => return run_error(source),
         Error::NoTokenizer => "missing-file",
         Error::File { .. } => "invalid-model",
-        Error::Tokenizer(TokenizerError::Unsupported { .. }) => "unsupported-model",
+        Error::Tokenizer(TokenizerError::Unsupported { .. } | TokenizerError::Feature { .. }) => "unsupported-model",
         Error::Tokenizer(_) => "invalid-model",
         _ => "unsupported-model",
     };

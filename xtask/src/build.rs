@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the npm package in `bindings/pkg`, complete and ready to publish.
+//! `cargo xtask build [--features FEATURES]`: the npm package in `bindings/pkg`, complete and ready to publish.
 //!
 //! Two builds of the engine, with and without relaxed SIMD, share one JavaScript glue: a page fetches one of them.
 //! Each goes through cargo and wasm-bindgen (a library here, so its version is the one in Cargo.lock), and is read once
@@ -45,14 +45,22 @@ for (const file of process.argv.slice(1)) {
 ";
 
 pub fn run(arguments: &[String]) -> Result {
-    if !arguments.is_empty() {
-        return Err("takes no arguments".into());
+    match arguments {
+        [] => package(),
+        [option, features] if option == "--features" => package_with(features),
+        _ => {
+            Err("takes `--features` with cargo features of the crate fourlane, separated by commas, or nothing".into())
+        }
     }
-    package()
 }
 
 /// Builds the package.
 pub fn package() -> Result {
+    package_with("")
+}
+
+/// Builds the package with cargo features of the engine.
+fn package_with(features: &str) -> Result {
     tools::rust_target("wasm32-unknown-unknown")?;
     tools::npm_packages()?;
     let package = project::package();
@@ -60,7 +68,7 @@ pub fn package() -> Result {
 
     let mut glue = Vec::new();
     for variant in &VARIANTS {
-        glue.push(engine(variant, &package)?);
+        glue.push(engine(variant, features, &package)?);
     }
     if glue.windows(2).any(|pair| pair[0] != pair[1]) {
         return Err("the builds need different JavaScript glue; one import or export is conditional".into());
@@ -87,10 +95,11 @@ pub fn package() -> Result {
 }
 
 /// Builds one engine into the package and gives its glue.
-fn engine(variant: &Variant, package: &Path) -> Result<String> {
-    announce(&format!("engine, {}", variant.name));
+fn engine(variant: &Variant, features: &str, package: &Path) -> Result<String> {
+    let with = if features.is_empty() { String::new() } else { format!(" with {features}") };
+    announce(&format!("engine, {}{with}", variant.name));
     let target = project::target().join(format!("wasm-{}", variant.name));
-    run_cargo(variant, &target)?;
+    run_cargo(variant, features, &target)?;
     let compiled = target.join("wasm32-unknown-unknown/wasm/fourlane.wasm");
 
     let fail = |error| format!("wasm-bindgen: {error:#}");
@@ -106,7 +115,7 @@ fn engine(variant: &Variant, package: &Path) -> Result<String> {
     Ok(output.js().to_owned())
 }
 
-fn run_cargo(variant: &Variant, target: &Path) -> Result {
+fn run_cargo(variant: &Variant, features: &str, target: &Path) -> Result {
     // Panic messages name source files: without the folders of this machine, and shorter.
     let home = output(shell::command("rustc").args(["--print", "sysroot"])).unwrap_or_default();
     let registry = std::env::var_os("CARGO_HOME")
@@ -120,7 +129,7 @@ fn run_cargo(variant: &Variant, target: &Path) -> Result {
     }
     shell::run(
         cargo()
-            .args(["build", "--package", "fourlane", "--lib", "--profile", "wasm"])
+            .args(["build", "--package", "fourlane", "--lib", "--profile", "wasm", "--features", features])
             .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
             .arg(target)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),

@@ -41,7 +41,12 @@ const COMMANDS: [Command; 8] = [
         about: "all tests, or one area",
         run: test::run,
     },
-    Command { name: "build", arguments: "", about: "the npm package, into bindings/pkg", run: build::run },
+    Command {
+        name: "build",
+        arguments: "[--features bpe,unigram]",
+        about: "the npm package, into bindings/pkg, with cargo features of the crate fourlane",
+        run: build::run,
+    },
     Command {
         name: "bench",
         arguments: "[--wasmtime | --v8] [gemm | kernels | models | pipeline] [FILTER] | --peers [--quick] | --models | --check",

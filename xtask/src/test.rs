@@ -1,6 +1,6 @@
 //! `cargo xtask test [AREA]`: every test there is, on every instruction set and in every engine.
 //!
-//! - `native`: cargo's tests of the whole workspace, compiled for this machine;
+//! - `native`: cargo's tests of the whole workspace, compiled for this machine, with and without cargo features;
 //! - `wasm`: the tests of the three inner crates compiled to WebAssembly, with and without relaxed SIMD, in wasmtime;
 //! - `node`: types, and the built package in Node, with both engines;
 //! - `browser`: the demo page in headless Chromium.
@@ -30,9 +30,13 @@ pub fn run(arguments: &[String]) -> Result {
 }
 
 fn native() -> Result {
-    announce("tests, native");
     // The runner has no tests, and what it stands on takes minutes to build; `wasm` builds it once.
-    run_command(cargo().args(["test", "--workspace", "--exclude", "wasi-runner"]))
+    let workspace = ["test", "--workspace", "--exclude", "wasi-runner"];
+    announce("tests, native, with all features");
+    run_command(cargo().args(workspace).args(["--features", "fourlane/bpe,fourlane/unigram"]))?;
+    // Of a build without features: that it says so, and that it is as good at what it has.
+    announce("tests, native, without features");
+    run_command(cargo().args(workspace).args(["--test", "refusals", "--test", "tokenizer"]))
 }
 
 fn wasm() -> Result {

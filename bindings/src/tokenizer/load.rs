@@ -1,18 +1,17 @@
 //! Makes a tokenizer of `tokenizer.json` or `vocab.txt`.
 
 use super::added::{AddedToken, Matcher};
+use super::bert::BertNormalizer;
 use super::config::{SPECIALS, TokenizerConfig};
-use super::normalizer::Normalizer;
+use super::model::{MAX_CHARS, Model, ModelSettings, PREFIX};
+use super::normalizer::{Normalizer, Step};
 use super::template::{PostProcessor, Template};
 use super::unicode::Unicode;
 use super::vocab::Vocab;
 use super::wordpiece::WordPiece;
-use super::{Tokenizer, TokenizerError};
+use super::words::Cut;
+use super::{Tokenizer, TokenizerError, unsupported};
 use crate::json::Json;
-
-const UNK: &str = "[UNK]";
-const PREFIX: &str = "##";
-const MAX_CHARS: usize = 100;
 
 /// Tokenizers that are a `vocab.txt`, `BertNormalizer`, `BertPreTokenizer` and `[CLS] A [SEP] B [SEP]`.
 const CLASSES: [&str; 9] = [
@@ -33,23 +32,26 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// If the file is not what `tokenizers` writes, or not a BERT tokenizer: WordPiece with `BertNormalizer` (or none)
-    /// and `BertPreTokenizer`.
+    /// If the file is not what `tokenizers` writes, or of a kind that is not in this build. Without features there is
+    /// BERT's: WordPiece with `BertNormalizer` (or none) and `BertPreTokenizer`. The features `bpe` and `unigram` add
+    /// these models, with the normalizers and pre-tokenizers that RoBERTa, XLM-R, ALBERT, DeBERTa and their like have.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
         let mut reader = Json::new(bytes);
         let json = &mut reader;
-        let mut settings = Settings::default();
-        let mut model = Model::default();
-        let mut pre_tokenizer = None;
+        // A refusal waits until the file has been read, as the model, which says most, comes last.
+        let mut refused = None;
+        let mut normalizer = Normalizer::default();
+        let mut cuts = Vec::new();
+        let mut model = ModelSettings::default();
         let mut post_processor = PostProcessor::default();
         let mut added = Vec::new();
         json.object();
         while let Some(key) = json.next_key() {
             match &*key {
-                "normalizer" => settings = Settings::read(json),
-                "pre_tokenizer" => pre_tokenizer = read_type(json),
+                "normalizer" => normalizer = Normalizer::read(json, &mut refused),
+                "pre_tokenizer" => cuts = Cut::read(json, &mut refused),
                 "post_processor" => post_processor = PostProcessor::read(json),
-                "model" => model = Model::read(json),
+                "model" => model = ModelSettings::read(json),
                 "added_tokens" => {
                     json.array();
                     while json.next_item() {
@@ -61,11 +63,14 @@ impl Tokenizer {
         }
         reader.finish()?;
 
-        let pieces = model.into_pieces()?;
-        if pre_tokenizer.as_deref() != Some("BertPreTokenizer") {
-            return unsupported("pre_tokenizer", pre_tokenizer, "BertPreTokenizer");
+        let model = model.into_model()?;
+        if let Some(error) = refused {
+            return Err(error);
         }
-        let mut tokenizer = Tokenizer::new(settings.into_normalizer()?, pieces, post_processor.into_template()?);
+        if cfg!(not(feature = "subword")) && cuts.is_empty() {
+            return Err(unsupported("pre_tokenizer", None, "BertPreTokenizer"));
+        }
+        let mut tokenizer = Tokenizer::new(normalizer, cuts, model, post_processor.into_template()?);
         tokenizer.add_tokens(added);
         Ok(tokenizer)
     }
@@ -81,7 +86,7 @@ impl Tokenizer {
             let name = class.strip_suffix("Fast").unwrap_or(class);
             if !name.strip_suffix("Tokenizer").is_some_and(|name| CLASSES.contains(&name)) {
                 let works = "BertTokenizer and its like; try the tokenizer.json of this model";
-                return unsupported("tokenizer_class", Some(class.clone()), works);
+                return Err(unsupported("tokenizer_class", Some(class.clone()), works));
             }
         }
         let text = std::str::from_utf8(bytes).map_err(|error| TokenizerError::VocabText(error.valid_up_to()))?;
@@ -104,16 +109,18 @@ impl Tokenizer {
         let [unk, cls, sep, ..] = ids;
 
         let lowercase = config.do_lower_case.unwrap_or(true);
-        let normalizer = Normalizer {
+        let normalizer = BertNormalizer {
             clean_text: true,
             handle_chinese_chars: config.tokenize_chinese_chars.unwrap_or(true),
             strip_accents: config.strip_accents.unwrap_or(lowercase),
             lowercase,
         };
         let pieces = WordPiece { vocab, prefix: PREFIX.into(), unk, max_chars: MAX_CHARS };
-        let mut tokenizer = Tokenizer::new(normalizer, pieces, Template::bert(cls, sep));
+        let normalizer = Normalizer { steps: vec![Step::Bert(normalizer)] };
+        let model = Model::WordPiece(pieces);
+        let mut tokenizer = Tokenizer::new(normalizer, vec![Cut::Bert], model, Template::bert(cls, sep));
         for (id, token) in &config.added {
-            let id = tokenizer.pieces.vocab.get(&token.content).unwrap_or(*id);
+            let id = tokenizer.model.vocab().get(&token.content).unwrap_or(*id);
             tokenizer.added.insert(&token.content, id);
             specials.push(token.clone());
         }
@@ -121,11 +128,12 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    fn new(normalizer: Normalizer, pieces: WordPiece, template: Template) -> Self {
+    fn new(normalizer: Normalizer, cuts: Vec<Cut>, model: Model, template: Template) -> Self {
         let mut tokenizer = Tokenizer {
             unicode: Unicode::new(),
             normalizer,
-            pieces,
+            cuts,
+            model,
             template,
             added: Vocab::default(),
             as_given: Matcher::default(),
@@ -139,7 +147,7 @@ impl Tokenizer {
     /// Gives ids as the reference does: the vocabulary's, else the next free one, whatever the file says. Of several
     /// tokens with one id the last counts.
     fn add_tokens(&mut self, tokens: Vec<AddedToken>) {
-        let mut next = u32::try_from(self.pieces.vocab.len()).unwrap_or(u32::MAX);
+        let mut next = u32::try_from(self.model.len()).unwrap_or(u32::MAX);
         let mut known: Vec<(u32, AddedToken)> = Vec::new();
         let mut places = Vocab::default();
         for token in tokens {
@@ -164,8 +172,7 @@ impl Tokenizer {
         for special in [true, false] {
             for (id, token) in known.extract_if(.., |(_, token)| token.special == special) {
                 if token.normalized {
-                    let mut content = String::new();
-                    self.normalizer.normalize(&self.unicode, &token.content, &mut content);
+                    let content = self.normalizer.normalize(&self.unicode, &token.content, &mut false).into_owned();
                     self.as_normalized.insert(&content, id, token);
                 } else {
                     let content = token.content.clone();
@@ -173,119 +180,5 @@ impl Tokenizer {
                 }
             }
         }
-    }
-}
-
-fn unsupported<T>(part: &'static str, found: Option<String>, works: &'static str) -> Result<T, TokenizerError> {
-    Err(TokenizerError::Unsupported { part, found: found.unwrap_or_else(|| "missing".into()), works })
-}
-
-/// The `type` of an object.
-fn read_type(json: &mut Json<'_>) -> Option<String> {
-    let mut found = None;
-    if !json.null() {
-        json.object();
-        while let Some(key) = json.next_key() {
-            if key == "type" {
-                found = Some(json.text());
-            } else {
-                json.skip();
-            }
-        }
-    }
-    found
-}
-
-/// The `normalizer` of a tokenizer file, as it stands there.
-#[derive(Default)]
-struct Settings {
-    kind: Option<String>,
-    clean_text: bool,
-    handle_chinese_chars: bool,
-    strip_accents: Option<bool>,
-    lowercase: bool,
-}
-
-impl Settings {
-    fn read(json: &mut Json<'_>) -> Self {
-        if json.null() {
-            return Settings::default();
-        }
-        let mut settings =
-            Settings { clean_text: true, handle_chinese_chars: true, lowercase: true, ..Settings::default() };
-        json.object();
-        while let Some(key) = json.next_key() {
-            match &*key {
-                "type" => settings.kind = Some(json.text()),
-                "clean_text" => settings.clean_text = json.bool(),
-                "handle_chinese_chars" => settings.handle_chinese_chars = json.bool(),
-                "strip_accents" => settings.strip_accents = if json.null() { None } else { Some(json.bool()) },
-                "lowercase" => settings.lowercase = json.bool(),
-                _ => json.skip(),
-            }
-        }
-        settings
-    }
-
-    fn into_normalizer(self) -> Result<Normalizer, TokenizerError> {
-        let Settings { kind, clean_text, handle_chinese_chars, strip_accents, lowercase } = self;
-        if kind.as_deref().is_some_and(|kind| kind != "BertNormalizer") {
-            return unsupported("normalizer", kind, "BertNormalizer and null");
-        }
-        let strip_accents = strip_accents.unwrap_or(lowercase);
-        Ok(Normalizer { clean_text, handle_chinese_chars, strip_accents, lowercase })
-    }
-}
-
-/// The `model` of a tokenizer file, as it stands there.
-#[derive(Default)]
-struct Model {
-    kind: Option<String>,
-    vocab: Vocab,
-    unk: Option<String>,
-    prefix: Option<String>,
-    max_chars: Option<u32>,
-}
-
-impl Model {
-    fn read(json: &mut Json<'_>) -> Self {
-        let mut model = Model::default();
-        json.object();
-        while let Some(key) = json.next_key() {
-            match &*key {
-                "type" => model.kind = Some(json.text()),
-                "unk_token" if json.peek() == b'"' => model.unk = Some(json.text()),
-                "continuing_subword_prefix" if json.peek() == b'"' => model.prefix = Some(json.text()),
-                "max_input_chars_per_word" => model.max_chars = Some(json.u32()),
-                // Unigram has an array here.
-                "vocab" if json.peek() == b'{' => {
-                    json.object();
-                    while let Some(token) = json.next_key() {
-                        let id = json.u32();
-                        model.vocab.insert(&token, id);
-                    }
-                }
-                _ => json.skip(),
-            }
-        }
-        model
-    }
-
-    fn into_pieces(self) -> Result<WordPiece, TokenizerError> {
-        // Old files have no type; what has a limit to the characters of a word is WordPiece.
-        let is_wordpiece = self.kind.as_deref().map_or(self.max_chars.is_some(), |kind| kind == "WordPiece");
-        if !is_wordpiece {
-            return unsupported(
-                "model",
-                self.kind,
-                "WordPiece, which BERT, DistilBERT, ELECTRA, MiniLM and MPNet have",
-            );
-        }
-        let token = self.unk.unwrap_or_else(|| UNK.into());
-        let Some(unk) = self.vocab.get(&token) else {
-            return Err(TokenizerError::MissingToken { role: "unk_token", token });
-        };
-        let max_chars = self.max_chars.map_or(MAX_CHARS, |max| max as usize);
-        Ok(WordPiece { vocab: self.vocab, prefix: self.prefix.unwrap_or_else(|| PREFIX.into()), unk, max_chars })
     }
 }

@@ -1,29 +1,48 @@
-//! BERT's tokenizer: text to ids, exactly as the Hugging Face `tokenizers` library does it.
+//! Tokenizers: text to ids, exactly as the Hugging Face `tokenizers` library does it.
 //!
-//! A text passes these rooms: [`added`] cuts out tokens such as `[SEP]` that are recognised as they stand, [`normalizer`]
-//! cleans the rest (with the tables of [`unicode`]), [`wordpiece`] cuts it into words and these into pieces of the
-//! [`vocab`], and a [`template`] puts special tokens around. [`load`] reads all of that from files.
+//! A text passes these rooms: [`added`] cuts out tokens such as `[SEP]` that are recognised as they stand, a
+//! [`normalizer`] cleans the rest (with the tables of [`unicode`]), [`words`] cuts it into words, a [`model`] makes these
+//! into ids of pieces of its [`vocab`], and a [`template`] puts special tokens around. [`load`] reads all of that from
+//! files.
 //!
-//! A text of any length takes time in proportion to it, and one that is cut off takes only the time for what remains.
+//! BERT's tokenizer is always there: [`bert`] normalizes, [`wordpiece`] is the model. Cargo features add what others have,
+//! so that only those pay for it who want it: `bpe` byte-level BPE, `unigram` SentencePiece's Unigram.
+//!
+//! A text of any length takes time in proportion to it, and one that is cut off takes only the time for what remains; with
+//! another normalizer than BERT's, also that of normalizing the rest.
 
 mod added;
+mod bert;
+#[cfg(feature = "bpe")]
+mod bpe;
+#[cfg(feature = "bpe")]
+mod byte_level;
+#[cfg(feature = "unigram")]
+mod charsmap;
 mod config;
 mod load;
+mod model;
 mod normalizer;
 mod template;
 mod unicode;
+#[cfg(feature = "unigram")]
+mod unigram;
 mod vocab;
 mod wordpiece;
+mod words;
 
 pub use config::TokenizerConfig;
 
+#[cfg(feature = "subword")]
+use crate::json::Json;
 use crate::json::JsonError;
 use added::{Matcher, Part};
+use model::Model;
 use normalizer::Normalizer;
 use template::{Piece, Template};
 use unicode::Unicode;
 use vocab::Vocab;
-use wordpiece::WordPiece;
+use words::{Cut, cut};
 
 /// Why there is no tokenizer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -42,6 +61,27 @@ pub enum TokenizerError {
         /// The types that there are.
         works: &'static str,
     },
+    /// A kind of tokenizer that a build with another feature has.
+    #[error(
+        "the tokenizer's {part} is {found}, which this build has not: `cargo xtask build --features {feature}` makes the \
+         package with it, in Rust it is the feature `{feature}` of the crate fourlane"
+    )]
+    Feature {
+        /// Part of the file.
+        part: &'static str,
+        /// The type of it.
+        found: &'static str,
+        /// The cargo feature.
+        feature: &'static str,
+    },
+    /// A part of the file contradicts itself.
+    #[error("the tokenizer's {part} {problem}")]
+    Damaged {
+        /// Part of the file.
+        part: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// The template of special tokens contradicts itself.
     #[error("the tokenizer's post_processor {0}")]
     Template(&'static str),
@@ -58,6 +98,21 @@ pub enum TokenizerError {
     VocabText(usize),
 }
 
+fn unsupported(part: &'static str, found: Option<String>, works: &'static str) -> TokenizerError {
+    TokenizerError::Unsupported { part, found: found.unwrap_or_else(|| "missing".into()), works }
+}
+
+/// Enters the list of a sequence of normalizers or the like, which so many are around.
+#[cfg(feature = "subword")]
+fn open_sequence(json: &mut Json<'_>, depth: u32) {
+    /// What nests deeper has been made to exhaust a stack.
+    const MAX_DEPTH: u32 = 8;
+    if depth > MAX_DEPTH {
+        json.fail_here("sequences nested too deeply");
+    }
+    json.array();
+}
+
 /// A text as a model takes it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Encoding {
@@ -67,11 +122,12 @@ pub struct Encoding {
     pub type_ids: Vec<i64>,
 }
 
-/// A BERT tokenizer. See [`Tokenizer::from_json`] and [`Tokenizer::from_vocab`].
+/// A tokenizer. See [`Tokenizer::from_json`] and [`Tokenizer::from_vocab`].
 pub struct Tokenizer {
     unicode: Unicode,
     normalizer: Normalizer,
-    pieces: WordPiece,
+    cuts: Vec<Cut>,
+    model: Model,
     template: Template,
     /// All added tokens, by content.
     added: Vocab,
@@ -131,30 +187,29 @@ impl Tokenizer {
 
     /// The id of a token.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.added.get(token).or_else(|| self.pieces.vocab.get(token))
+        self.added.get(token).or_else(|| self.model.vocab().get(token))
     }
 
     /// The token of an id. Looks through the whole vocabulary.
     pub fn id_to_token(&self, id: u32) -> Option<&str> {
-        self.added.token(id).or_else(|| self.pieces.vocab.token(id))
+        self.added.token(id).or_else(|| self.model.vocab().token(id))
     }
 
     /// Appends the ids of a text without special tokens around it, at most `limit`.
     fn encode_sequence(&self, text: &str, limit: usize, ids: &mut Vec<i64>) {
-        let mut normalized = String::new();
-        for part in self.as_given.split(&self.unicode, text) {
+        for (index, part) in self.as_given.split(&self.unicode, text).enumerate() {
             if ids.len() >= limit {
                 break;
             }
             match part {
                 Part::Token(id) => ids.push(i64::from(id)),
                 Part::Text(mut rest) => {
+                    let mut at_start = index == 0;
                     while !rest.is_empty() && ids.len() < limit {
                         let (chunk, after) = rest.split_at_checked(self.chunk(rest)).unwrap_or((rest, ""));
-                        normalized.clear();
-                        self.normalizer.normalize(&self.unicode, chunk, &mut normalized);
-                        self.encode_normalized(&normalized, limit, ids);
-                        rest = after;
+                        let normalized = self.normalizer.normalize(&self.unicode, chunk, &mut at_start);
+                        self.encode_normalized(&normalized, at_start, limit, ids);
+                        (rest, at_start) = (after, false);
                     }
                 }
             }
@@ -167,17 +222,26 @@ impl Tokenizer {
     fn chunk(&self, text: &str) -> usize {
         let is_space = |&byte: &u8| byte == b' ' || byte == b'\n';
         let tail = text.as_bytes().get(CHUNK..).unwrap_or_default();
+        let is_local = matches!(self.cuts[..], [Cut::Bert, ..]) && self.normalizer.is_local();
         match tail.iter().position(is_space) {
-            Some(space) if self.as_normalized.is_empty() => CHUNK + space,
+            Some(space) if is_local && self.as_normalized.is_empty() => CHUNK + space,
             _ => text.len(),
         }
     }
 
-    fn encode_normalized(&self, text: &str, limit: usize, ids: &mut Vec<i64>) {
-        for part in self.as_normalized.split(&self.unicode, text) {
+    fn encode_normalized(&self, text: &str, at_start: bool, limit: usize, ids: &mut Vec<i64>) {
+        for (index, part) in self.as_normalized.split(&self.unicode, text).enumerate() {
+            if ids.len() >= limit {
+                break;
+            }
             match part {
                 Part::Token(id) => ids.push(i64::from(id)),
-                Part::Text(text) => self.pieces.encode(&self.unicode, text, limit, ids),
+                Part::Text(text) => {
+                    cut(&self.cuts, &self.unicode, text, at_start && index == 0, &mut |word| {
+                        self.model.encode(word, ids);
+                        ids.len() < limit
+                    });
+                }
             }
         }
     }

@@ -68,6 +68,9 @@ pub(crate) struct PostProcessor {
     pair: Vec<NamedPiece>,
     /// Names of special tokens, each as often as it has ids.
     specials: Vec<(String, u32)>,
+    /// Those of a sequence.
+    #[cfg(feature = "subword")]
+    parts: Vec<PostProcessor>,
 }
 
 /// A place of a template before the names of special tokens are looked up.
@@ -80,10 +83,13 @@ struct NamedPiece {
 
 impl PostProcessor {
     pub fn read(json: &mut Json<'_>) -> Self {
+        if json.null() { PostProcessor::default() } else { Self::read_within(json, 0) }
+    }
+
+    /// Reads a processor that so many sequences are around.
+    #[cfg_attr(not(feature = "subword"), allow(unused_variables))]
+    fn read_within(json: &mut Json<'_>, depth: u32) -> Self {
         let mut post = PostProcessor::default();
-        if json.null() {
-            return post;
-        }
         json.object();
         while let Some(key) = json.next_key() {
             match &*key {
@@ -93,6 +99,13 @@ impl PostProcessor {
                 "single" => post.single = read_pieces(json),
                 "pair" => post.pair = read_pieces(json),
                 "special_tokens" => post.specials = read_specials(json),
+                #[cfg(feature = "subword")]
+                "processors" => {
+                    super::open_sequence(json, depth);
+                    while json.next_item() {
+                        post.parts.push(Self::read_within(json, depth + 1));
+                    }
+                }
                 _ => json.skip(),
             }
         }
@@ -113,6 +126,18 @@ impl PostProcessor {
             (Some("BertProcessing"), Some(cls), Some(sep)) => Ok(Template::bert(cls, sep)),
             (Some("RobertaProcessing"), Some(cls), Some(sep)) => Ok(Template::roberta(cls, sep)),
             (Some("BertProcessing" | "RobertaProcessing"), ..) => Err(TokenizerError::Template("lacks cls or sep")),
+            // It changes the offsets of tokens, which nobody asks for here.
+            #[cfg(feature = "subword")]
+            (Some("ByteLevel"), ..) => Ok(Template::plain()),
+            #[cfg(feature = "subword")]
+            (Some("Sequence"), ..) => {
+                let mut parts = self.parts.into_iter().filter(|part| part.kind.as_deref() != Some("ByteLevel"));
+                match (parts.next(), parts.next()) {
+                    (None, _) => Ok(Template::plain()),
+                    (Some(part), None) => part.into_template(),
+                    _ => Err(TokenizerError::Template("puts special tokens around twice")),
+                }
+            }
             _ => {
                 let works = "TemplateProcessing, BertProcessing, RobertaProcessing and null";
                 Err(TokenizerError::Unsupported { part: "post_processor", found: self.kind.unwrap_or_default(), works })

@@ -58,8 +58,14 @@ impl Vocab {
     /// The longest string that consists of `head` and at least one of the characters that `text` begins with: how many
     /// bytes of `text`, and its id. Time grows with the longest string, not with the text.
     pub fn longest_prefix(&self, head: &[u8], text: &[u8]) -> Option<(usize, u32)> {
-        let mut state = hash(BASIS, head);
         let mut found = None;
+        self.prefixes(head, text, |length, id| found = Some((length, id)));
+        found
+    }
+
+    /// Calls `each` with every such string, the shortest first.
+    pub fn prefixes(&self, head: &[u8], text: &[u8], mut each: impl FnMut(usize, u32)) {
+        let mut state = hash(BASIS, head);
         let most = text.len().min(self.longest.saturating_sub(head.len()));
         for end in 1..=most {
             state = hash(state, &text[end - 1..end]);
@@ -68,10 +74,9 @@ impl Vocab {
                 continue;
             }
             if let Some(index) = self.find(state, head, &text[..end]) {
-                found = Some((end, self.ids[index]));
+                each(end, self.ids[index]);
             }
         }
-        found
     }
 
     fn string(&self, index: usize) -> &[u8] {

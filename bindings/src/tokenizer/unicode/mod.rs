@@ -6,15 +6,24 @@
 //! module (lower case alone takes 4.2 KB by way of the standard library), and are unpacked when a tokenizer is made.
 //! Tests hold every character to the crates that the Hugging Face `tokenizers` library uses, and write the tables.
 
+#[cfg(feature = "subword")]
+pub(crate) mod forms;
+#[cfg(feature = "unigram")]
+pub(crate) mod graphemes;
+#[cfg(all(test, not(target_arch = "wasm32"), feature = "bpe", feature = "unigram"))]
+mod subword_tests;
+pub(crate) mod tables;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
+
+use tables::{Runs, rows, signed};
 
 /// What the normalizer does with a character, and whether it is part of a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Class(u8);
 
-/// A class is one of the kinds below, shifted by one, plus one for `\w`.
-const PLAIN: u8 = 0;
+// A class is one of these kinds, or 0, shifted by one, plus one for `\w`.
+
 /// Control, format and private use characters, which cleaning removes.
 const OTHER: u8 = 1;
 const PUNCTUATION: u8 = 2;
@@ -73,8 +82,7 @@ struct LowerRun {
 
 /// The tables, unpacked.
 pub(crate) struct Unicode {
-    /// Start of each run of code points of one class, shifted by eight, plus the class. Ascending.
-    classes: Vec<u32>,
+    classes: Runs,
     /// Character and a character that remains of its decomposition, as often as several remain. Ascending.
     decompositions: Vec<(u32, u32)>,
     lower: Vec<LowerRun>,
@@ -82,13 +90,6 @@ pub(crate) struct Unicode {
 
 impl Unicode {
     pub fn new() -> Self {
-        let mut start = 0;
-        let mut classes = Vec::new();
-        for [gap, class] in rows(include_bytes!("classes.bin")) {
-            start += gap;
-            classes.push(start << 8 | class);
-        }
-
         let (mut from, mut to) = (0, 0);
         let mut decompositions = Vec::new();
         for [gap, difference] in rows(include_bytes!("decompositions.bin")) {
@@ -104,13 +105,11 @@ impl Unicode {
             last = start + steps * step;
             lower.push(LowerRun { start, last, step, difference: signed(difference) });
         }
-        Unicode { classes, decompositions, lower }
+        Unicode { classes: Runs::new(include_bytes!("classes.bin")), decompositions, lower }
     }
 
     pub fn class(&self, c: char) -> Class {
-        let c = u32::from(c);
-        let after = self.classes.partition_point(|&run| run >> 8 <= c);
-        Class(after.checked_sub(1).and_then(|run| self.classes.get(run)).map_or(PLAIN, |&run| run as u8))
+        Class(self.classes.get(c) as u8)
     }
 
     /// Calls `f` with what remains of the canonical decomposition of `c` without nonspacing marks; with `c` if it has
@@ -156,26 +155,4 @@ impl Unicode {
             _ => c,
         }
     }
-}
-
-/// A table of `N` columns. It is stored column by column, which compresses better than by rows, as numbers of seven bits
-/// a byte, low ones first; the high bit says that more follow.
-fn rows<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u32; N]> {
-    let mut numbers = Vec::new();
-    let (mut number, mut shift) = (0, 0);
-    for &byte in bytes {
-        number |= u32::from(byte & 127) << shift;
-        shift += 7;
-        if byte < 128 {
-            numbers.push(number);
-            (number, shift) = (0, 0);
-        }
-    }
-    let count = numbers.len() / N;
-    (0..count).map(move |row| std::array::from_fn(|column| numbers[column * count + row]))
-}
-
-/// Even numbers are 0, 1, 2..., odd ones -1, -2...
-fn signed(number: u32) -> i32 {
-    (number >> 1) as i32 ^ -((number & 1) as i32)
 }

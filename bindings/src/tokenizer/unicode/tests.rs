@@ -7,12 +7,12 @@ use unicode_categories::UnicodeCategories;
 use unicode_normalization_alignments::UnicodeNormalization;
 use unicode_normalization_alignments::char::canonical_combining_class;
 
-fn all() -> impl Iterator<Item = char> {
+pub(super) fn all() -> impl Iterator<Item = char> {
     '\0'..=char::MAX
 }
 
 /// The canonical decomposition.
-fn nfd(c: char) -> Vec<char> {
+pub(super) fn nfd(c: char) -> Vec<char> {
     c.to_string().nfd().map(|(c, _)| c).collect()
 }
 
@@ -39,7 +39,7 @@ fn class(word: &Regex, c: char) -> Class {
     } else if c.is_ascii_punctuation() || c.is_punctuation() {
         PUNCTUATION
     } else {
-        PLAIN
+        0
     };
     Class(kind << 1 | u8::from(word.is_match(c.encode_utf8(&mut [0; 4]))))
 }
@@ -85,7 +85,7 @@ fn lower_case_of_all_characters() {
     }
 }
 
-fn save<const N: usize>(name: &str, rows: &[[u32; N]]) {
+pub(super) fn save<const N: usize>(name: &str, rows: &[[u32; N]]) {
     let mut bytes = Vec::new();
     for column in 0..N {
         for row in rows {
@@ -97,8 +97,25 @@ fn save<const N: usize>(name: &str, rows: &[[u32; N]]) {
             bytes.push(number as u8);
         }
     }
+    write(name, &bytes);
+}
+
+pub(super) fn write(name: &str, bytes: &[u8]) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tokenizer/unicode/");
     std::fs::write(format!("{folder}{name}"), bytes).unwrap();
+}
+
+pub(super) fn save_runs(name: &str, value: impl Fn(char) -> u32) {
+    let mut rows = Vec::new();
+    let (mut last, mut start) = (0, 0);
+    for c in all() {
+        let value = value(c);
+        if value != last {
+            rows.push([u32::from(c) - start, value]);
+            (last, start) = (value, u32::from(c));
+        }
+    }
+    save(name, &rows);
 }
 
 fn unsigned(difference: i32) -> u32 {
@@ -109,16 +126,7 @@ fn unsigned(difference: i32) -> u32 {
 #[ignore = "overwrites the tables"]
 fn write_the_tables() {
     let word = word();
-    let mut rows = Vec::new();
-    let (mut last, mut start) = (None, 0);
-    for c in all() {
-        let class = class(&word, c);
-        if last.replace(class) != Some(class) {
-            rows.push([u32::from(c) - start, u32::from(class.0)]);
-            start = u32::from(c);
-        }
-    }
-    save("classes.bin", &rows);
+    save_runs("classes.bin", |c| class(&word, c).0.into());
 
     let mut rows = Vec::new();
     let (mut from, mut to) = (0, 0);
