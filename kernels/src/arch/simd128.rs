@@ -243,7 +243,7 @@ impl ByteVector for I8x16 {
     }
 
     #[inline(always)]
-    unsafe fn load_quad_splat(from: *const i32) -> Self {
+    unsafe fn load_quad_splat(from: *const u8) -> Self {
         // SAFETY: four bytes are readable by contract; the instruction takes any alignment.
         I8x16(unsafe { v128_load32_splat(from.cast()) })
     }
