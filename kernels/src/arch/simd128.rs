@@ -155,8 +155,9 @@ impl IntVector for I32x4 {
     }
 
     #[inline(always)]
-    fn from_array([a, b, c, d]: [i32; LANES]) -> Self {
-        I32x4(i32x4(a, b, c, d))
+    fn from_array(lanes: [i32; LANES]) -> Self {
+        // SAFETY: the array is sixteen readable bytes.
+        I32x4(unsafe { v128_load(lanes.as_ptr().cast()) })
     }
 
     #[inline(always)]

@@ -137,7 +137,7 @@ fn dot_rows<const ROWS: usize>(signed: bool, a: &[i32], b: &[u8], tile: &mut Til
 
 /// A panel for [`maddubs`]: steps of eight `k` and steps of four, [`NR`] times four bytes for each four, with their
 /// positions along `k`, a `u16` in units of four.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Steps<'a> {
     pub double_data: &'a [u8],
     pub double_positions: &'a [[u8; 2]],
@@ -174,10 +174,14 @@ fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
         for v in 0..VECTORS {
             let a = if v == 0 { a } else { a.wrapping_add(nothing) };
             // SAFETY: `b` has twice QUADS bytes for each of these steps, and a vector takes 4 * LANES of these.
-            let [b0, b1] = [0, 1].map(|g| unsafe { I8x16::load(b.add(g * QUADS + 4 * v * LANES)) });
+            let (b0, b1) = unsafe { (I8x16::load(b.add(4 * LANES * v)), I8x16::load(b.add(4 * LANES * v + QUADS))) };
             for r in 0..ROWS {
+                // Written out: a loop over the two hides from the compiler that their addresses cannot overflow, and then
+                // each takes an addition.
                 // SAFETY: 2 * ROWS words follow.
-                let [a0, a1] = [0, 1].map(|g| unsafe { I8x16::load_quad_splat(a.add(4 * (g * ROWS + r))) });
+                let a0 = unsafe { I8x16::load_quad_splat(a.add(4 * r)) };
+                // SAFETY: as before.
+                let a1 = unsafe { I8x16::load_quad_splat(a.add(4 * r + 4 * ROWS)) };
                 sums[r][v] = sums[r][v] + (b0.dot_pairs(a0) + b1.dot_pairs(a1)).dot(ones);
             }
         }

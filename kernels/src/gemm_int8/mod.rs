@@ -24,7 +24,7 @@ mod rows;
 use crate::arch::{F32x4, I32x4};
 use crate::gemm::{Epilogue, FINISH};
 use crate::vector::{FloatVector, IntVector, span};
-use microkernel::{MR, NR, Tile};
+use microkernel::{MR, NR, Steps, Tile};
 use packing::Packed;
 use rows::{Row, Source};
 use std::array::from_fn;
@@ -244,8 +244,12 @@ impl<'a> Gemm<'a> {
         let words = rows::words(mode, self.k);
         let columns = self.columns(j, width);
         let is_widened = mode == Mode::I16 && rows.len() >= WIDEN;
+        let (panel, steps) = match mode {
+            Mode::Maddubs => (&[][..], self.b.steps(p)),
+            _ => (self.b.panel(p), Steps::default()),
+        };
         if is_widened {
-            microkernel::widen(self.b.panel(p), &mut wide[..NR * words]);
+            microkernel::widen(panel, &mut wide[..NR * words]);
         }
         let mut tile = [[0; NR]; MR];
         for (t, rows) in rows.chunks(MR).enumerate() {
@@ -253,12 +257,12 @@ impl<'a> Gemm<'a> {
             let a = &block[r * words..][..count * words];
             match mode {
                 Mode::I16 if is_widened => microkernel::i16_widened(count, a, wide, &mut tile),
-                Mode::Maddubs if mode.exists() => microkernel::maddubs(count, a, self.b.steps(p), &mut tile),
+                Mode::Maddubs if mode.exists() => microkernel::maddubs(count, a, steps, &mut tile),
                 Mode::Sdot | Mode::Usdot if mode.exists() => {
                     let quads = self.k.div_ceil(4) * count;
-                    microkernel::dot(count, mode == Mode::Sdot, &a[..quads], self.b.panel(p), &mut tile);
+                    microkernel::dot(count, mode == Mode::Sdot, &a[..quads], panel, &mut tile);
                 }
-                _ => microkernel::i16(count, a, self.b.panel(p), &mut tile),
+                _ => microkernel::i16(count, a, panel, &mut tile),
             }
             self.correct(i + r, rows, &columns, &mut tile);
             for (row, tile) in tile.iter().enumerate().take(count) {
