@@ -7,11 +7,10 @@
 //! to half their speed to register spills, and so did unrolling along `k`: the compiler nests the multiply-adds of
 //! neighbouring steps, which keeps the operands of all of them alive.
 //!
-//! Around it run, from the outside: blocks of rows, few enough that their part of A stays in the L2 cache; panels,
-//! each of which serves a whole block; tiles. There is no blocking along `k`: a panel of a transformer's longest `k`
-//! fits L2, is read in order, and splitting it only added work at the seams. So an element of C is one chain of
-//! additions whatever the shape: **a row of C has the same bits whatever the other rows are and however many**, which
-//! batched inference inherits.
+//! Around it run, from the outside: blocks of rows; blocks of `k`, short enough that the block of A stays in the L2
+//! cache; panels, each of which serves a whole block; tiles. Between blocks of `k` the sums rest in C, and the next
+//! block continues them. While a tile is computed, a share of the next panel is read ahead of its use. So an element of C is one chain of additions whatever the shape: **a row of C has the same
+//! bits whatever the other rows are and however many**, which batched inference inherits.
 //!
 //! B may also be stored in a smaller type ([`gemm_f16`](crate::gemm_f16), [`gemm_blocks`](crate::gemm_blocks)). Then
 //! `Panels` expands the panels that are next into a scratch space, where the same microkernel finds them: the result
@@ -35,8 +34,17 @@ pub const MR: usize = 4;
 const VECTORS: usize = NR / LANES;
 /// Panels that one tile may span.
 const MAX_PANELS: usize = 4;
-/// Floats of A in a block of rows, 256 KiB.
-const BLOCK: usize = 1 << 16;
+/// Floats of A in a block, 384 KiB.
+const BLOCK: usize = 96 << 10;
+/// Rows of a block at most.
+const MC: usize = 128;
+/// Floats of A in a block of rows if panels are expanded: half as many blocks would mean half as many expansions, at
+/// the price of reading A from farther away.
+const EXPANDED: usize = 1 << 17;
+/// With more rows than this the next panel is read ahead; with fewer, little time passes until its use.
+const PREFETCH: usize = 32;
+/// Columns that are finished together.
+pub(crate) const FINISH: usize = 4 * NR;
 
 /// Elements that B, `[k, n]`, takes when packed.
 pub const fn packed_len(k: usize, n: usize) -> usize {
@@ -127,9 +135,12 @@ pub(crate) fn gemm_panels(
     // Without columns A takes no memory, and its stride may be anything.
     let a_stride = if k == 0 { 0 } else { a_stride };
     let gemm = Gemm { n, k, a, a_stride, c_stride, epilogue };
-    let block = (b.block_len() / k.max(1)).max(MR) / MR * MR;
-    for i in (0..m).step_by(block) {
-        gemm.block(i, block.min(m - i), &mut b, c);
+    let rows = match b {
+        Panels::Packed(_) => MC,
+        Panels::Expanded { .. } => (EXPANDED / k.max(1)).max(MR) / MR * MR,
+    };
+    for i in (0..m).step_by(rows) {
+        gemm.rows(i, rows.min(m - i), &mut b, c);
     }
 }
 
@@ -147,15 +158,6 @@ pub(crate) enum Panels<'a> {
 }
 
 impl Panels<'_> {
-    /// Floats of A in a block of rows.
-    fn block_len(&self) -> usize {
-        match self {
-            Panels::Packed(_) => BLOCK,
-            // Half as many blocks mean half as many expansions, at the price of reading A from farther away.
-            Panels::Expanded { .. } => 2 * BLOCK,
-        }
-    }
-
     /// `count` panels of `k` rows from column `j` on.
     fn take(&mut self, k: usize, j: usize, count: usize) -> &[f32] {
         let len = k * NR;
@@ -183,8 +185,23 @@ struct Gemm<'a> {
 
 impl Gemm<'_> {
     /// Computes `rows` rows of C from row `i` on.
-    fn block(&self, i: usize, rows: usize, b: &mut Panels, c: &mut [f32]) {
-        let mut j = 0;
+    fn rows(&self, i: usize, rows: usize, b: &mut Panels, c: &mut [f32]) {
+        let depth = match b {
+            Panels::Packed(_) => self.k.div_ceil((self.k * rows).div_ceil(BLOCK).max(1)).max(1),
+            // A panel is expanded in one piece.
+            Panels::Expanded { .. } => self.k.max(1),
+        };
+        // Once even if k is zero: C is written all the same.
+        for l in (0..self.k.max(1)).step_by(depth) {
+            self.block(i, rows, l, depth.min(self.k - l), b, c);
+        }
+    }
+
+    /// Adds the products of `depth` elements from `l` on of these rows and of columns of B.
+    fn block(&self, i: usize, rows: usize, l: usize, depth: usize, b: &mut Panels, c: &mut [f32]) {
+        let is_last = l + depth == self.k;
+        // Columns before this one are finished.
+        let (mut j, mut finished) = (0, 0);
         while j < self.n {
             let full_panels = (self.n - j) / NR;
             let panels = match rows {
@@ -192,19 +209,23 @@ impl Gemm<'_> {
                 2 if full_panels >= 2 => 2,
                 _ => 1,
             };
+            let next = match b {
+                Panels::Packed(b) if rows > PREFETCH => b.get(self.k * (j + NR) + l * NR..).unwrap_or_default(),
+                _ => &[],
+            };
+            let next = &next[..next.len().min(depth * NR)];
             let b = b.take(self.k, j, panels);
             for r in (0..rows).step_by(MR) {
-                self.tile(i + r, MR.min(rows - r), j, panels, b, c);
+                let share = |r: usize| next.len() * r.min(rows) / rows;
+                prefetch(&next[share(r)..share(r + MR)]);
+                self.tile(i + r, MR.min(rows - r), l, depth, j, panels, b, c);
             }
-            let width = (panels * NR).min(self.n - j);
-            if rows >= MR {
-                self.finish(i, rows, j, width, c);
+            j = self.n.min(j + panels * NR);
+            // Few rows are finished in one piece.
+            if is_last && (j == self.n || rows >= MR && j - finished >= FINISH) {
+                self.finish(i, rows, finished, j - finished, c);
+                finished = j;
             }
-            j += width;
-        }
-        // Few rows are finished in one piece.
-        if rows < MR {
-            self.finish(i, rows, 0, self.n, c);
         }
     }
 
@@ -214,14 +235,20 @@ impl Gemm<'_> {
         }
     }
 
-    /// Computes `rows` rows from row `i` and the columns of `panels` panels, which are `b`, from column `j` of C.
-    fn tile(&self, i: usize, rows: usize, j: usize, panels: usize, b: &[f32], c: &mut [f32]) {
+    /// Does this for `rows` rows from row `i` and the columns of `panels` panels, which are `b`, from column `j` of C.
+    fn tile(&self, i: usize, rows: usize, l: usize, depth: usize, j: usize, panels: usize, b: &[f32], c: &mut [f32]) {
         let width = (panels * NR).min(self.n - j);
-        let a = self.a.as_ptr().wrapping_add(i * self.a_stride);
+        let a = self.a.as_ptr().wrapping_add(i * self.a_stride + l);
+        let b = b.as_ptr().wrapping_add(l * NR);
         let c = &mut c[i * self.c_stride + j..];
         // The last panel may be wider than what is left of C; only then the tile goes through a buffer.
         let mut buffer = [0.0; MR * NR];
         let whole = width == panels * NR;
+        if !whole && l > 0 {
+            for r in 0..rows {
+                buffer[r * NR..][..width].copy_from_slice(&c[r * self.c_stride..][..width]);
+            }
+        }
         let (target, stride) = if whole { (c.as_mut_ptr(), self.c_stride) } else { (buffer.as_mut_ptr(), NR) };
         let microkernel = match (rows, panels) {
             (1, MAX_PANELS) => microkernel::<1, MAX_PANELS>,
@@ -231,10 +258,10 @@ impl Gemm<'_> {
             (3, _) => microkernel::<3, 1>,
             _ => microkernel::<MR, 1>,
         };
-        // SAFETY: `gemm_panels` has checked that A and C hold m rows, and the tile's rows are some of these;
-        // `Panels::take` gives as many panels as it is asked for; and either C has `width` columns from `j` on, or the
-        // buffer has.
-        unsafe { microkernel(self.k, a, self.a_stride, b.as_ptr(), self.k * NR, target, stride) };
+        // SAFETY: `gemm_panels` has checked that A and C hold m rows, and the tile's rows are some of these; the `depth`
+        // elements from `l` on are some of `k`; `Panels::take` gives as many panels as it is asked for; and either C has
+        // `width` columns from `j` on, or the buffer has.
+        unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride) };
         if !whole {
             for r in 0..rows {
                 c[r * self.c_stride..][..width].copy_from_slice(&buffer[r * NR..][..width]);
@@ -243,12 +270,24 @@ impl Gemm<'_> {
     }
 }
 
-/// `C = A B` for `ROWS` rows of A, `[ROWS, k]`, and `PANELS` panels of B.
+/// Reads a float of every cache line, which has no effect but that the line is near afterwards; WebAssembly has no
+/// instruction for that.
+#[inline(always)]
+fn prefetch(x: &[f32]) {
+    const CACHE_LINE: usize = 64 / size_of::<f32>();
+    for x in x.iter().step_by(CACHE_LINE) {
+        // SAFETY: a reference can be read. Being volatile, the read is not left out.
+        unsafe { (&raw const *x).read_volatile() };
+    }
+}
+
+/// `C = A B`, or `C += A B`, for `ROWS` rows of A, `[ROWS, k]`, and `PANELS` panels of B.
 ///
 /// # Safety
 /// With the given strides between rows (of A and C) or panels (of B), `a` must be valid for reading `ROWS` times `k`
-/// floats, `b` for reading `PANELS` times `k * NR`, and `c` for writing `ROWS` times `PANELS * NR`.
+/// floats, `b` for reading `PANELS` times `k * NR`, and `c` for reading and writing `ROWS` times `PANELS * NR`.
 unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
+    is_added: bool,
     k: usize,
     a: *const f32,
     a_stride: usize,
@@ -258,6 +297,14 @@ unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
     c_stride: usize,
 ) {
     let mut sums = [[[F32x4::splat(0.0); VECTORS]; PANELS]; ROWS];
+    if is_added {
+        for r in 0..ROWS {
+            for p in 0..PANELS {
+                // SAFETY: row r of C has PANELS * NR readable floats.
+                sums[r][p] = from_fn(|v| unsafe { F32x4::load(c.add(r * c_stride + p * NR + v * LANES)) });
+            }
+        }
+    }
     for l in 0..k {
         for p in 0..PANELS {
             // SAFETY: l < k, so NR floats are readable there in panel p.

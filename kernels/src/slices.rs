@@ -3,6 +3,7 @@
 
 use crate::arch::F32x4;
 use crate::vector::{FloatVector, LANES};
+use std::array::from_fn;
 
 /// Where the vectors of a slice of `len` elements begin.
 #[inline(always)]
@@ -35,15 +36,22 @@ pub(crate) fn store(x: &mut [f32], at: usize, vector: F32x4) {
 }
 
 /// Applies `f` to every element in place.
+///
+/// Four vectors at a time: engines make a constant anew in every round of a loop, which for functions with many of them
+/// takes longer than the function.
 #[inline(always)]
 pub(crate) fn map(x: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
-    let (vectors, rest) = x.as_chunks_mut();
-    for x in vectors {
-        *x = f(F32x4::from_array(*x)).to_array();
+    let (blocks, rest) = x.as_chunks_mut::<{ 4 * LANES }>();
+    // The last block is completed, so that the function is compiled once.
+    let mut last = [0.0; 4 * LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for block in blocks.iter_mut().chain((!rest.is_empty()).then_some(&mut last)) {
+        let y: [F32x4; 4] = from_fn(|i| f(load(block, i * LANES, 0.0)));
+        for (x, y) in block.as_chunks_mut().0.iter_mut().zip(y) {
+            *x = y.to_array();
+        }
     }
-    if !rest.is_empty() {
-        store(rest, 0, f(load(rest, 0, 0.0)));
-    }
+    rest.copy_from_slice(&last[..rest.len()]);
 }
 
 /// Writes `f` of the elements of two slices, which must be as long as `out`.

@@ -6,8 +6,9 @@
 
 use crate::arch::F32x4;
 use crate::math::exp_flush;
-use crate::slices::{load, map, max, store};
-use crate::vector::FloatVector;
+use crate::slices::{load, map, max};
+use crate::vector::{FloatVector, LANES};
+use std::array::from_fn;
 
 /// Replaces every row of `x`, `[rows, cols]`, by its softmax.
 ///
@@ -31,18 +32,20 @@ fn softmax_row(row: &mut [f32]) {
         return;
     }
     let max = F32x4::splat(max);
-    let mut sum = F32x4::splat(0.0);
-    let (vectors, rest) = row.as_chunks_mut();
-    for x in vectors {
-        let y = exp_flush(F32x4::from_array(*x) - max);
-        sum = sum + y;
-        *x = y.to_array();
+    // Four vectors at a time, as in `slices::map`; the last block is completed with what becomes zeros.
+    let (blocks, rest) = row.as_chunks_mut::<{ 4 * LANES }>();
+    let mut last = [f32::NEG_INFINITY; 4 * LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut sums = [F32x4::splat(0.0); 4];
+    for block in blocks.iter_mut().chain((!rest.is_empty()).then_some(&mut last)) {
+        let y: [F32x4; 4] = from_fn(|i| exp_flush(load(block, i * LANES, 0.0) - max));
+        for (i, x) in block.as_chunks_mut().0.iter_mut().enumerate() {
+            sums[i] = sums[i] + y[i];
+            *x = y[i].to_array();
+        }
     }
-    if !rest.is_empty() {
-        let y = exp_flush(load(rest, 0, f32::NEG_INFINITY) - max);
-        sum = sum + y;
-        store(rest, 0, y);
-    }
+    rest.copy_from_slice(&last[..rest.len()]);
+    let sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     let [a, b, c, d] = sum.to_array();
     let reciprocal = F32x4::splat(1.0 / ((a + b) + (c + d)));
     map(row, |x| x * reciprocal);

@@ -140,8 +140,8 @@ pub(crate) trait ByteVector: Copy {
     /// Four consecutive bytes, four times.
     ///
     /// # Safety
-    /// `from` must be valid for reading an `i32`.
-    unsafe fn load_quad_splat(from: *const i32) -> Self;
+    /// `from` must be valid for reading four bytes.
+    unsafe fn load_quad_splat(from: *const u8) -> Self;
 
     /// Adds to lane `i` of `sum` the four products of bytes `4 * i..` of `self`, which are signed, with those of
     /// `other`. Those are signed or not as `signed` says, if the engine can do that.

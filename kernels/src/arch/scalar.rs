@@ -245,7 +245,7 @@ impl ByteVector for I8x16 {
     }
 
     #[inline(always)]
-    unsafe fn load_quad_splat(from: *const i32) -> Self {
+    unsafe fn load_quad_splat(from: *const u8) -> Self {
         // SAFETY: four bytes are readable by contract and need no alignment.
         let quad = unsafe { from.cast::<[u8; 4]>().read() };
         I8x16(from_fn(|i| quad[i % 4]))

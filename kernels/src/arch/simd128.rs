@@ -155,8 +155,9 @@ impl IntVector for I32x4 {
     }
 
     #[inline(always)]
-    fn from_array([a, b, c, d]: [i32; LANES]) -> Self {
-        I32x4(i32x4(a, b, c, d))
+    fn from_array(lanes: [i32; LANES]) -> Self {
+        // SAFETY: the array is sixteen readable bytes.
+        I32x4(unsafe { v128_load(lanes.as_ptr().cast()) })
     }
 
     #[inline(always)]
@@ -243,7 +244,7 @@ impl ByteVector for I8x16 {
     }
 
     #[inline(always)]
-    unsafe fn load_quad_splat(from: *const i32) -> Self {
+    unsafe fn load_quad_splat(from: *const u8) -> Self {
         // SAFETY: four bytes are readable by contract; the instruction takes any alignment.
         I8x16(unsafe { v128_load32_splat(from.cast()) })
     }

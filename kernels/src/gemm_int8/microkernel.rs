@@ -6,6 +6,7 @@
 use crate::arch::{I8x16, I16x8, I32x4};
 use crate::vector::{ByteVector, IntVector, LANES, ShortVector};
 use std::array::from_fn;
+use std::hint::black_box;
 
 /// Columns of a panel of B.
 pub(super) const NR: usize = 8;
@@ -124,7 +125,7 @@ fn dot_rows<const ROWS: usize>(signed: bool, a: &[i32], b: &[u8], tile: &mut Til
         let b_vectors: [_; VECTORS] = from_fn(|v| unsafe { I8x16::load(b.add(4 * v * LANES)) });
         for r in 0..ROWS {
             // SAFETY: `a` has ROWS words for every one of `quads`.
-            let a = unsafe { I8x16::load_quad_splat(a.add(r)) };
+            let a = unsafe { I8x16::load_quad_splat(a.add(r).cast()) };
             for v in 0..VECTORS {
                 sums[r][v] = b_vectors[v].dot_add(a, signed, sums[r][v]);
             }
@@ -136,7 +137,7 @@ fn dot_rows<const ROWS: usize>(signed: bool, a: &[i32], b: &[u8], tile: &mut Til
 
 /// A panel for [`maddubs`]: steps of eight `k` and steps of four, [`NR`] times four bytes for each four, with their
 /// positions along `k`, a `u16` in units of four.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Steps<'a> {
     pub double_data: &'a [u8],
     pub double_positions: &'a [[u8; 2]],
@@ -159,19 +160,28 @@ fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
     // Nothing is read beyond A, wherever positions point.
     let words = a.len() / ROWS;
     let at = |position: &[u8; 2], width: usize| {
-        a.as_ptr().wrapping_add(ROWS * usize::from(u16::from_le_bytes(*position)).min(words - width))
+        a.as_ptr().cast::<u8>().wrapping_add(4 * ROWS * usize::from(u16::from_le_bytes(*position)).min(words - width))
     };
     let mut sums = zeros::<ROWS>();
-    let ones = I16x8::splat(1);
+    // As a constant it would be made anew in every step.
+    let ones = I16x8::splat(black_box(1));
+    // Nothing, but the compiler does not know: else it would load A once for both vectors of B, keep it in registers that
+    // are not there, and spill the sums.
+    let nothing = black_box(0);
     let mut b = double_data.as_ptr();
     for position in double_positions {
         let a = at(position, 2);
         for v in 0..VECTORS {
+            let a = if v == 0 { a } else { a.wrapping_add(nothing) };
             // SAFETY: `b` has twice QUADS bytes for each of these steps, and a vector takes 4 * LANES of these.
-            let [b0, b1] = [0, 1].map(|g| unsafe { I8x16::load(b.add(g * QUADS + 4 * v * LANES)) });
+            let (b0, b1) = unsafe { (I8x16::load(b.add(4 * LANES * v)), I8x16::load(b.add(4 * LANES * v + QUADS))) };
             for r in 0..ROWS {
+                // Written out: a loop over the two hides from the compiler that their addresses cannot overflow, and then
+                // each takes an addition.
                 // SAFETY: 2 * ROWS words follow.
-                let [a0, a1] = [0, 1].map(|g| unsafe { I8x16::load_quad_splat(a.add(g * ROWS + r)) });
+                let a0 = unsafe { I8x16::load_quad_splat(a.add(4 * r)) };
+                // SAFETY: as before.
+                let a1 = unsafe { I8x16::load_quad_splat(a.add(4 * r + 4 * ROWS)) };
                 sums[r][v] = sums[r][v] + (b0.dot_pairs(a0) + b1.dot_pairs(a1)).dot(ones);
             }
         }
@@ -184,7 +194,7 @@ fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
         let b_vectors: [_; VECTORS] = from_fn(|v| unsafe { I8x16::load(b.add(4 * v * LANES)) });
         for r in 0..ROWS {
             // SAFETY: ROWS words follow.
-            let a = unsafe { I8x16::load_quad_splat(a.add(r)) };
+            let a = unsafe { I8x16::load_quad_splat(a.add(4 * r)) };
             for v in 0..VECTORS {
                 sums[r][v] = sums[r][v] + b_vectors[v].dot_pairs(a).dot(ones);
             }

@@ -22,9 +22,9 @@ mod packing;
 mod rows;
 
 use crate::arch::{F32x4, I32x4};
-use crate::gemm::Epilogue;
+use crate::gemm::{Epilogue, FINISH};
 use crate::vector::{FloatVector, IntVector, span};
-use microkernel::{MR, NR, Tile};
+use microkernel::{MR, NR, Steps, Tile};
 use packing::Packed;
 use rows::{Row, Source};
 use std::array::from_fn;
@@ -172,6 +172,7 @@ struct Columns {
     /// What zero points of A are multiplied with: sums of `b - zero`.
     sum: [i32; NR],
     scale: [f32; NR],
+    bias: [f32; NR],
 }
 
 impl<'a> Gemm<'a> {
@@ -217,25 +218,23 @@ impl<'a> Gemm<'a> {
         for i in (0..m).step_by(block.max(1)) {
             let rows = &mut rows[..block.min(m - i)];
             rows::pack(mode, accuracy, self.k, self.a, self.a_stride, i, rows, words);
+            // Columns before this one are finished.
+            let mut finished = 0;
             for j in (0..self.n).step_by(NR) {
                 self.panel(i, rows, words, j, wide, c);
-                if rows.len() >= MR {
-                    self.finish(i, rows.len(), j, NR.min(self.n - j), c);
+                let end = self.n.min(j + NR);
+                // Few rows are finished in one piece.
+                if let Some(Float { epilogue, .. }) = &self.float
+                    && (end == self.n || rows.len() >= MR && end - finished >= FINISH)
+                {
+                    let rest = Epilogue { alpha: 1.0, bias: None, ..**epilogue };
+                    if !rest.is_identity() {
+                        let (c, width) = (bytemuck::cast_slice_mut(c), end - finished);
+                        rest.apply(c, self.c_stride, i, rows.len(), finished, width);
+                    }
+                    finished = end;
                 }
             }
-            // Few rows are finished in one piece.
-            if rows.len() < MR {
-                self.finish(i, rows.len(), 0, self.n, c);
-            }
-        }
-    }
-
-    /// Applies the epilogue to the columns `j..j + width` of the rows `i..i + rows` of C.
-    fn finish(&self, i: usize, rows: usize, j: usize, width: usize, c: &mut [i32]) {
-        if let Some(Float { epilogue, .. }) = &self.float
-            && !epilogue.is_identity()
-        {
-            epilogue.apply(bytemuck::cast_slice_mut(c), self.c_stride, i, rows, j, width);
         }
     }
 
@@ -245,8 +244,12 @@ impl<'a> Gemm<'a> {
         let words = rows::words(mode, self.k);
         let columns = self.columns(j, width);
         let is_widened = mode == Mode::I16 && rows.len() >= WIDEN;
+        let (panel, steps) = match mode {
+            Mode::Maddubs => (&[][..], self.b.steps(p)),
+            _ => (self.b.panel(p), Steps::default()),
+        };
         if is_widened {
-            microkernel::widen(self.b.panel(p), &mut wide[..NR * words]);
+            microkernel::widen(panel, &mut wide[..NR * words]);
         }
         let mut tile = [[0; NR]; MR];
         for (t, rows) in rows.chunks(MR).enumerate() {
@@ -254,12 +257,12 @@ impl<'a> Gemm<'a> {
             let a = &block[r * words..][..count * words];
             match mode {
                 Mode::I16 if is_widened => microkernel::i16_widened(count, a, wide, &mut tile),
-                Mode::Maddubs if mode.exists() => microkernel::maddubs(count, a, self.b.steps(p), &mut tile),
+                Mode::Maddubs if mode.exists() => microkernel::maddubs(count, a, steps, &mut tile),
                 Mode::Sdot | Mode::Usdot if mode.exists() => {
                     let quads = self.k.div_ceil(4) * count;
-                    microkernel::dot(count, mode == Mode::Sdot, &a[..quads], self.b.panel(p), &mut tile);
+                    microkernel::dot(count, mode == Mode::Sdot, &a[..quads], panel, &mut tile);
                 }
-                _ => microkernel::i16(count, a, self.b.panel(p), &mut tile),
+                _ => microkernel::i16(count, a, panel, &mut tile),
             }
             self.correct(i + r, rows, &columns, &mut tile);
             for (row, tile) in tile.iter().enumerate().take(count) {
@@ -276,29 +279,35 @@ impl<'a> Gemm<'a> {
         let sums = self.b.sums(j / NR);
         let zero = columns(if self.b_zero.is_empty() { &[0] } else { self.b_zero }, j, width);
         let zero = zero.map(|zero| zero.wrapping_sub(self.b.offset));
+        let bias = self.float.as_ref().and_then(|float| float.epilogue.bias);
         Columns {
+            // Adding this zero changes no number.
+            bias: bias.map_or([-0.0; NR], |bias| columns(bias, j, width)),
             sum: from_fn(|c| sums[c].wrapping_sub(zero[c].wrapping_mul(self.k as i32))),
             zero,
             scale: columns(self.float.as_ref().map_or(&[1.0], |float| float.b_scale), j, width),
         }
     }
 
-    /// Turns sums of products, at row `i` of C, into the result, but for the epilogue.
+    /// Turns sums of products, at row `i` of C, into the result, the epilogue up to the bias included.
     #[inline(never)]
     fn correct(&self, i: usize, rows: &[Row], columns: &Columns, tile: &mut Tile) {
         for (r, (row, tile)) in rows.iter().zip(tile).enumerate() {
             let (zero, sum) = (I32x4::splat(row.zero), I32x4::splat(row.sum));
-            let scale = self.float.as_ref().map(|float| float.a_scale.map_or(row.scale, |scales| nth(scales, i + r)));
             for (v, tile) in tile.as_chunks_mut().0.iter_mut().enumerate() {
                 let column = |values: &[i32; NR]| I32x4::from_array(values.as_chunks().0[v]);
                 let x = I32x4::from_array(*tile) - zero * column(&columns.sum) - sum * column(&columns.zero);
-                *tile = match scale {
-                    None => x.to_array(),
-                    Some(scale) => {
-                        let scale = F32x4::splat(scale) * F32x4::from_array(columns.scale.as_chunks().0[v]);
-                        (F32x4::from_int(x) * scale).to_bits().to_array()
-                    }
+                let Some(Float { a_scale, epilogue, .. }) = &self.float else {
+                    *tile = x.to_array();
+                    continue;
                 };
+                let column = |values: &[f32; NR]| F32x4::from_array(values.as_chunks().0[v]);
+                let scale = F32x4::splat(a_scale.map_or(row.scale, |scales| nth(scales, i + r)));
+                let mut x = F32x4::from_int(x) * (scale * column(&columns.scale));
+                if epilogue.bias.is_some() || epilogue.alpha != 1.0 {
+                    x = x * F32x4::splat(epilogue.alpha) + column(&columns.bias);
+                }
+                *tile = x.to_bits().to_array();
             }
         }
     }

@@ -117,8 +117,25 @@ proptest! {
 
     /// Across the blocks of `k`, whose sums meet in C.
     #[test]
-    fn matches_reference_for_long_sums(case in cases(500..=1100usize)) {
+    fn matches_reference_for_long_sums(case in cases(1000..=2500usize)) {
         check(&case);
+    }
+}
+
+/// Neither where `k` is cut nor that it is cut shows.
+#[test]
+fn long_rows_do_not_depend_on_other_rows() {
+    let (m, n, k) = (130, 13, 1700);
+    let mut noise = Noise::new(3);
+    let (a, b) = (noise.floats(m * k), noise.floats(k * n));
+    let mut packed = vec![0.0; packed_len(k, n)];
+    pack_b(k, n, &b, n, 1, &mut packed);
+    let mut together = vec![0.0; m * n];
+    gemm(m, n, k, &a, k, &packed, &mut together, n, &Epilogue::default());
+    for i in [0, 1, 127, 128, 129] {
+        let mut alone = vec![0.0; n];
+        gemm(1, n, k, &a[i * k..][..k], k, &packed, &mut alone, n, &Epilogue::default());
+        assert_eq!(alone, together[i * n..][..n]);
     }
 }
 
