@@ -26,7 +26,7 @@ impl ModelFile {
     /// From the bytes of an ONNX file.
     #[wasm_bindgen(constructor)]
     pub fn new(bytes: Vec<u8>) -> Result<ModelFile, JsValue> {
-        let file = fourlane_onnx::File::decode(bytes.into()).map_err(load_error)?;
+        let file = fourlane_onnx::File::decode(&bytes).map_err(load_error)?;
         Ok(ModelFile { file, beside: FilesBeside(Vec::new()) })
     }
 

@@ -14,6 +14,14 @@ pub enum LoadError {
     /// The bytes are not protobuf, or not of this shape.
     #[error("this is not an ONNX file: {0}")]
     NotOnnx(&'static str),
+    /// The file cannot be read.
+    #[error("{path} cannot be read: {problem}")]
+    #[allow(missing_docs)]
+    Unreadable { path: String, problem: String },
+    /// There is not so much memory.
+    #[error("there is no memory for a tensor of {bytes} bytes")]
+    #[allow(missing_docs)]
+    OutOfMemory { bytes: u64 },
     /// A tensor's type, dimensions and data do not fit each other.
     #[error("tensor '{tensor}' {problem}")]
     #[allow(missing_docs)]
@@ -54,10 +62,15 @@ pub struct UnsupportedOperator {
     pub nodes: Vec<String>,
 }
 
-impl From<prost::DecodeError> for LoadError {
+impl LoadError {
     /// What exactly broke in the bytes helps nobody, and its text would be paid for in every build.
+    pub(crate) const CUT_OR_NO_PROTOBUF: LoadError =
+        LoadError::NotOnnx("its bytes are no protobuf message, or end too early, as of a download that was cut short");
+}
+
+impl From<prost::DecodeError> for LoadError {
     fn from(_: prost::DecodeError) -> Self {
-        LoadError::NotOnnx("its bytes are no protobuf message, or end too early, as of a download that was cut short")
+        LoadError::CUT_OR_NO_PROTOBUF
     }
 }
 

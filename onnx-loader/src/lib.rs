@@ -1,7 +1,7 @@
 //! ONNX bytes to a [`Model`].
 //!
-//! The only crate that knows what protobuf and ONNX look like. A file goes through four rooms: `proto` (the messages,
-//! with tensor bytes left where they are), `names` (who makes what, in which order), `convert` with `ops` (each
+//! The only crate that knows what protobuf and ONNX look like. A file goes through five rooms: `feed` (bytes as they
+//! come in), `proto` (the messages), `names` (who makes what, in which order), `convert` with `ops` (each
 //! operator's forms over the opsets, and onnxruntime's fused operators taken apart, to one IR form) and `tensor`
 //! (constants).
 //!
@@ -22,6 +22,7 @@ mod builder;
 mod convert;
 mod error;
 mod external;
+mod feed;
 mod names;
 mod ops;
 mod proto;
@@ -34,20 +35,23 @@ mod tests;
 
 pub use error::{LoadError, UnsupportedOperator};
 pub use external::{ExternalData, Folder, NoExternalData};
+pub use feed::ModelReader;
 pub use safetensors::StoredTensor;
 pub use summary::{Summary, Weights, summarize};
 
 use bytes::Bytes;
 use fourlane_graph::ir::Model;
-use prost::Message;
+use std::io::Read;
+use std::path::Path;
 
-/// Reads a model. Constants are slices of `model` wherever their type allows.
+/// Reads a model that is in memory as a whole. Where memory is scarce, [`File::open`] and [`ModelReader`] need half of it:
+/// a session takes the tensors over one by one, and these hold nothing else.
 ///
 /// # Errors
 ///
 /// [`LoadError`], one sentence for people.
 pub fn load(model: Bytes, external: &dyn ExternalData) -> Result<Model, LoadError> {
-    File::decode(model)?.load(external)
+    File::decode(&model)?.load(external)
 }
 
 /// An ONNX file whose structure has been read, and nothing more: for those who must know which other files it needs
@@ -55,13 +59,36 @@ pub fn load(model: Bytes, external: &dyn ExternalData) -> Result<Model, LoadErro
 pub struct File(proto::ModelProto);
 
 impl File {
-    /// Reads the structure. Tensors stay where they are, as slices of `bytes`.
+    /// Reads the structure. Tensors are copied.
     ///
     /// # Errors
     ///
     /// [`LoadError::NotOnnx`] if the bytes are not an ONNX file.
-    pub fn decode(bytes: Bytes) -> Result<File, LoadError> {
-        Ok(File(proto::ModelProto::decode(bytes)?))
+    pub fn decode(bytes: &[u8]) -> Result<File, LoadError> {
+        let mut reader = ModelReader::new(Some(bytes.len() as u64));
+        reader.feed(bytes)?;
+        reader.finish()
+    }
+
+    /// Reads the structure and the tensors from a file, piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelReader::feed`], and [`LoadError::Unreadable`].
+    pub fn open(path: &Path) -> Result<File, LoadError> {
+        let unreadable = |problem: std::io::Error| LoadError::Unreadable {
+            path: path.display().to_string(),
+            problem: problem.to_string(),
+        };
+        let mut file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut reader = ModelReader::new(Some(file.metadata().map_err(unreadable)?.len()));
+        let mut piece = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut piece).map_err(unreadable)? {
+                0 => return reader.finish(),
+                length => reader.feed(&piece[..length])?,
+            }
+        }
     }
 
     /// The files beside this one that it has tensors in, each once, as [`ExternalData`] is asked for them.

@@ -1,6 +1,6 @@
 //! `TensorProto` to [`Tensor`].
 //!
-//! A file holds elements in one of three places: raw little-endian bytes (the common case, taken without a copy), the
+//! A file holds elements in one of three places: raw little-endian bytes (the common case, taken without a copy from `feed`), the
 //! typed field of the element's type, or a file beside the model. All are brought to raw bytes and held against the
 //! dimensions, so what is allocated for a tensor is in proportion to the data that came with it. Types that nothing
 //! computes in are widened or narrowed here once: 4-bit integers to bytes, 16-bit and unsigned ones to i64, f64 to f32.

@@ -77,9 +77,9 @@ fn what_a_model_asks_for_is_known_before() {
     let here =
         TensorProto { raw_data: Some(Bytes::from_static(b"abc")), data_location: 0, ..bytes(&[("location", "no")]) };
     let tensors = [bytes(&[("location", "w.bin")]), other, bytes(&[("location", "w.bin")]), here, bytes(&[])];
-    let file = File::decode(model(&tensors)).unwrap();
+    let file = File::decode(&model(&tensors)).unwrap();
     assert_eq!(file.external_files(), ["w.bin", "parts/v.bin"]);
-    assert_eq!(File::decode(Bytes::new()).unwrap().external_files(), [""; 0]);
+    assert_eq!(File::decode(&[]).unwrap().external_files(), [""; 0]);
 }
 
 #[test]

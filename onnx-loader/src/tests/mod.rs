@@ -5,6 +5,7 @@
 mod attention;
 mod convolution;
 mod external;
+mod feed;
 mod forms;
 mod fused;
 mod graphs;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 /// A file that takes most paths: ports, weights in several fields, external data, attributes of all kinds, subtypes.
-fn sample() -> Vec<u8> {
+pub(super) fn sample() -> Vec<u8> {
     let location = StringStringEntry { key: "location".into(), value: "x".into() };
     let outside = TensorProto {
         data_location: 1,

@@ -1,7 +1,6 @@
 //! Constants: every field that elements can be in, every way in which they can be wrong.
 
 use super::*;
-use bytes::Bytes;
 use fourlane_graph::ir::Tensor;
 
 /// The constant that a tensor becomes.
@@ -44,16 +43,6 @@ fn typed_fields_follow_their_rules() {
     assert_eq!(constant(unsigned).unwrap().integers().unwrap(), [i64::from(u32::MAX)]);
     let large = TensorProto { uint64_data: vec![u64::MAX], ..tensor(data_type::UINT64, &[1]) };
     assert_eq!(constant(large).unwrap_err().to_string(), "tensor 'w' holds a number above the range of int64");
-}
-
-#[test]
-fn raw_data_is_a_slice_of_the_file() {
-    let raw_data = Some(Bytes::from(vec![7; 4000]));
-    let model = file(17).initializer(TensorProto { raw_data, ..tensor(data_type::FLOAT, &[10, 100]) }).output("w");
-    let bytes = Bytes::from(model.encode_to_vec());
-    let model = load(bytes.clone(), &NoExternalData).unwrap();
-    let data = &model.constants[&model.outputs[0].value].data;
-    assert!(bytes.as_ptr_range().contains(&data.as_ptr()));
 }
 
 #[test]
