@@ -116,14 +116,25 @@ impl Tensor {
 
     /// All elements of a float tensor as f32; `None` for other types.
     pub fn floats(&self) -> Option<Vec<f32>> {
-        let d = &self.data;
-        Some(match self.dtype {
-            DType::F32 => d.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>).collect(),
-            DType::F16 => d.chunks_exact(2).map(|b| bytemuck::pod_read_unaligned::<half::f16>(b).to_f32()).collect(),
-            DType::BF16 => d.chunks_exact(2).map(|b| bytemuck::pod_read_unaligned::<half::bf16>(b).to_f32()).collect(),
-            DType::F64 => d.chunks_exact(8).map(|b| bytemuck::pod_read_unaligned::<f64>(b) as f32).collect(),
-            _ => return None,
-        })
+        let mut floats = vec![0.0; self.data.len() / self.dtype.size()];
+        self.floats_into(&mut floats).then_some(floats)
+    }
+
+    /// Writes the elements of a float tensor as f32; whether it is one.
+    pub(crate) fn floats_into(&self, out: &mut [f32]) -> bool {
+        fn each<const N: usize>(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; N]) -> f32) {
+            for (out, &element) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
+                *out = convert(element);
+            }
+        }
+        match self.dtype {
+            DType::F32 => each(&self.data, out, f32::from_le_bytes),
+            DType::F16 => each(&self.data, out, |b| half::f16::from_le_bytes(b).to_f32()),
+            DType::BF16 => each(&self.data, out, |b| half::bf16::from_le_bytes(b).to_f32()),
+            DType::F64 => each(&self.data, out, |b| f64::from_le_bytes(b) as f32),
+            _ => return false,
+        }
+        true
     }
 
     /// The element of a float tensor that has just one.

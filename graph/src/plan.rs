@@ -312,7 +312,12 @@ impl<'a> Planner<'a> {
         let mut shapes = Vec::with_capacity(node.inputs.len());
         for (i, id) in node.inputs.iter().enumerate() {
             shapes.push(match id {
-                Some(id) if !is_settled(&node.op, i) => Some(self.sizes(*id, &node.name)?),
+                Some(id) if !is_settled(&node.op, i) => {
+                    let (dtype, sizes) = self.sizes(*id, &node.name)?;
+                    // A constant may be kept in another type than it counts as.
+                    let slot = self.weights.slot(*id, weights::format(node, i));
+                    Some((slot.and_then(|slot| self.weights.dtype(slot)).unwrap_or(dtype), sizes))
+                }
                 _ => None,
             });
         }
@@ -391,11 +396,15 @@ impl<'a> Planner<'a> {
     }
 
     fn view(&self, id: ValueId, format: Format, name: &str) -> Result<View, Error> {
-        let (dtype, shape) = self.sizes(id, name)?;
+        let (mut dtype, shape) = self.sizes(id, name)?;
         let missing = || Error::invalid(name, "an operand is never computed");
         let (buffer, offset) = match self.places[id.0 as usize].ok_or_else(missing)? {
             Place::Block(b) => (Buffer::Arena, self.blocks[b].offset),
-            Place::Constant(id) => (Buffer::Weight(self.weights.slot(id, format).ok_or_else(missing)?), 0),
+            Place::Constant(id) => {
+                let slot = self.weights.slot(id, format).ok_or_else(missing)?;
+                dtype = self.weights.dtype(slot).unwrap_or(dtype);
+                (Buffer::Weight(slot), 0)
+            }
             Place::Numbers(offset) => (Buffer::Plan, offset),
         };
         Ok(View { buffer, offset, dtype, shape })

@@ -1,15 +1,16 @@
 //! Constants where they stay: in the element type and order that their operator reads.
 //!
 //! Weights of matrix products are packed into the panels of the GEMM kernels, once, at load. Each constant's original
-//! bytes are let go as soon as they have been taken over, so that a model fed in pieces never exists twice.
+//! bytes are let go as soon as they have been taken over, so that a model fed in pieces never exists twice; what an
+//! operator reads as it is stays where it is. Half floats stay halves where they are many: in tables, and in weights.
 
 use crate::error::Error;
 use crate::infer::MAX_TRACKED;
 use crate::ir::{DType, Model, Node, Op, Tensor, ValueId};
 use crate::session::Options;
 use bytes::Bytes;
-use fourlane_kernels::gemm;
 use fourlane_kernels::gemm_int8::{Accuracy, Int8, Mode, Packing};
+use fourlane_kernels::{gemm, gemm_f16};
 use std::collections::HashMap;
 
 /// Memory for any element type, aligned for vectors.
@@ -37,12 +38,20 @@ impl Aligned {
     }
 }
 
+impl AsRef<[u8]> for Aligned {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 /// How an operator wants a constant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Format {
     /// Row-major in the runtime type.
     Plain,
-    /// f32 GEMM panels of a `[k, n]` matrix, or of the transpose of a `[n, k]` one.
+    /// Row-major in the storage type, if that is a half float.
+    Table,
+    /// Float GEMM panels of a `[k, n]` matrix, or of the transpose of a `[n, k]` one; of f16, unless [`Halves::Expanded`].
     Panels { transposed: bool },
     /// Integer GEMM panels of a `[k, n]` matrix; of one that rows are multiplied with which are quantised on the way, if
     /// `by_row`.
@@ -54,6 +63,7 @@ pub(crate) fn format(node: &Node, i: usize) -> Format {
     match (&node.op, i) {
         (Op::Linear { trans_b, .. }, 1) => Format::Panels { transposed: *trans_b },
         (Op::LinearInt8 { .. }, 3) => Format::PanelsInt8 { by_row: node.input(1).is_none() },
+        (Op::Gather { .. }, 0) => Format::Table,
         _ => Format::Plain,
     }
 }
@@ -62,9 +72,40 @@ pub(crate) fn format(node: &Node, i: usize) -> Format {
 #[derive(Default)]
 pub(crate) struct Weights {
     slots: HashMap<(ValueId, Format), usize>,
-    data: Vec<Aligned>,
+    data: Vec<Stored>,
     /// How often each mode of [`Mode::ALL`] was taken.
     modes: [usize; Mode::ALL.len()],
+}
+
+/// A constant where it stays.
+struct Stored {
+    elements: Elements,
+    /// The type of the elements.
+    dtype: DType,
+}
+
+enum Elements {
+    /// Those of the file.
+    Shared(Bytes),
+    Own(Aligned),
+}
+
+impl Elements {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Elements::Shared(bytes) => bytes,
+            Elements::Own(aligned) => aligned.bytes(),
+        }
+    }
+}
+
+/// What becomes of the weights of float products that are f16 in the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halves {
+    /// They stay, and are converted by the panel inside the product.
+    Kept,
+    /// They are converted once.
+    Expanded,
 }
 
 /// How weights of integer products are packed.
@@ -103,7 +144,7 @@ impl Integers {
 impl Weights {
     /// Takes the constants that `model` reads; what remains in the model are shapes, and the elements of tensors
     /// small enough to describe shapes.
-    pub fn take(model: &mut Model, integers: Integers) -> Result<Weights, Error> {
+    pub fn take(model: &mut Model, integers: Integers, halves: Halves) -> Result<Weights, Error> {
         let mut weights = Weights::default();
         let mut wanted: HashMap<ValueId, Vec<(Format, String)>> = HashMap::new();
         let mut want = |id: ValueId, format: Format, name: &str| {
@@ -123,16 +164,22 @@ impl Weights {
             want(port.value, Format::Plain, &port.name);
         }
         model.constants.retain(|id, _| wanted.contains_key(id));
-        for (id, tensor) in &mut model.constants {
-            for (format, node) in &wanted[id] {
-                weights.slots.insert((*id, *format), weights.data.len());
-                let data = match format {
+        // One after the other in the order of their names, about that of the file: each is packed into what the one
+        // before it has left.
+        let end = model.constants.keys().map(|id| id.0 + 1).max().unwrap_or(0);
+        for id in (0..end).map(ValueId) {
+            let Some(tensor) = model.constants.get_mut(&id) else { continue };
+            for (format, node) in &wanted[&id] {
+                weights.slots.insert((id, *format), weights.data.len());
+                let stored = match format {
+                    Format::Plain => plain(tensor)?,
+                    Format::Table => table(tensor)?,
+                    Format::Panels { transposed } => panels(tensor, *transposed, halves, node)?,
                     Format::PanelsInt8 { by_row: true } => weights.pack(tensor, integers, node)?,
                     // Bytes that come from elsewhere take all eight bits.
                     Format::PanelsInt8 { .. } => weights.pack(tensor, integers.exact(), node)?,
-                    format => store(tensor, *format, node)?,
                 };
-                weights.data.push(data);
+                weights.data.push(stored);
             }
             if tensor.len() > MAX_TRACKED {
                 tensor.data = Bytes::new();
@@ -146,11 +193,24 @@ impl Weights {
     }
 
     pub fn data(&self, slot: usize) -> &[u8] {
-        self.data.get(slot).map_or(&[], |d| d.bytes())
+        self.data.get(slot).map_or(&[], |stored| stored.elements.bytes())
+    }
+
+    /// The bytes in a slot, copied only if they are not those of the file.
+    pub fn share(&self, slot: usize) -> Bytes {
+        match self.data.get(slot).map(|stored| &stored.elements) {
+            Some(Elements::Shared(bytes)) => bytes.clone(),
+            _ => Bytes::copy_from_slice(self.data(slot)),
+        }
+    }
+
+    /// The type of the elements in a slot.
+    pub fn dtype(&self, slot: usize) -> Option<DType> {
+        self.data.get(slot).map(|stored| stored.dtype)
     }
 
     /// Packs a matrix of an integer product.
-    fn pack(&mut self, tensor: &Tensor, integers: Integers, node: &str) -> Result<Aligned, Error> {
+    fn pack(&mut self, tensor: &Tensor, integers: Integers, node: &str) -> Result<Stored, Error> {
         let (k, n) = matrix(tensor, node)?;
         let b = int8(tensor.dtype, &tensor.data);
         let packing = integers.packing(k, n, b);
@@ -159,7 +219,7 @@ impl Weights {
         if let Some(index) = Mode::ALL.iter().position(|mode| *mode == packing.mode()) {
             self.modes[index] += 1;
         }
-        Ok(data)
+        Ok(Stored { elements: Elements::Own(data), dtype: tensor.dtype })
     }
 
     /// `(mode, weights)` of the modes in use.
@@ -170,7 +230,7 @@ impl Weights {
 
     /// Bytes of all constants.
     pub fn len(&self) -> usize {
-        self.data.iter().map(|d| d.bytes).sum()
+        self.data.iter().map(|stored| stored.elements.bytes().len()).sum()
     }
 }
 
@@ -182,28 +242,56 @@ fn matrix(tensor: &Tensor, node: &str) -> Result<(usize, usize), Error> {
     }
 }
 
-fn store(tensor: &Tensor, format: Format, node: &str) -> Result<Aligned, Error> {
-    match format {
-        Format::Plain | Format::PanelsInt8 { .. } => {
-            let mut data = Aligned::new(tensor.len() * tensor.dtype.runtime().size())?;
-            if tensor.dtype == tensor.dtype.runtime() {
-                data.bytes_mut().copy_from_slice(&tensor.data);
-            } else if let Some(floats) = tensor.floats() {
-                data.bytes_mut().copy_from_slice(bytemuck::cast_slice(&floats));
-            }
-            Ok(data)
+/// The elements as they are in the file: not copied, but where they lie askew.
+fn as_stored(tensor: &Tensor) -> Result<Stored, Error> {
+    let is_aligned = (tensor.data.as_ptr() as usize).is_multiple_of(tensor.dtype.size());
+    let elements = match is_aligned {
+        true => Elements::Shared(tensor.data.clone()),
+        false => {
+            let mut copy = Aligned::new(tensor.data.len())?;
+            copy.bytes_mut().copy_from_slice(&tensor.data);
+            Elements::Own(copy)
         }
-        Format::Panels { transposed } => {
-            let (rows, cols) = matrix(tensor, node)?;
-            let (k, n, row_stride, col_stride) = if transposed { (cols, rows, 1, cols) } else { (rows, cols, cols, 1) };
-            let Some(b) = tensor.floats() else {
-                return Err(Error::unsupported(node, format!("a {} weight in a float product", tensor.dtype.name())));
-            };
-            let mut data = Aligned::new(gemm::packed_len(k, n) * 4)?;
-            gemm::pack_b(k, n, &b, row_stride, col_stride, bytemuck::cast_slice_mut(data.bytes_mut()));
-            Ok(data)
-        }
+    };
+    Ok(Stored { elements, dtype: tensor.dtype })
+}
+
+fn plain(tensor: &Tensor) -> Result<Stored, Error> {
+    let dtype = tensor.dtype.runtime();
+    if tensor.dtype == dtype {
+        return as_stored(tensor);
     }
+    let mut data = Aligned::new(tensor.len() * dtype.size())?;
+    tensor.floats_into(bytemuck::cast_slice_mut(data.bytes_mut()));
+    Ok(Stored { elements: Elements::Own(data), dtype })
+}
+
+fn table(tensor: &Tensor) -> Result<Stored, Error> {
+    match tensor.dtype {
+        DType::F16 | DType::BF16 => as_stored(tensor),
+        _ => plain(tensor),
+    }
+}
+
+fn panels(tensor: &Tensor, transposed: bool, halves: Halves, node: &str) -> Result<Stored, Error> {
+    let (rows, cols) = matrix(tensor, node)?;
+    let (k, n, row_stride, col_stride) = if transposed { (cols, rows, 1, cols) } else { (rows, cols, cols, 1) };
+    let keep = tensor.dtype == DType::F16 && halves == Halves::Kept;
+    let dtype = if keep { DType::F16 } else { DType::F32 };
+    let mut data = Aligned::new(gemm::packed_len(k, n).saturating_mul(dtype.size()))?;
+    if keep {
+        let Stored { elements, .. } = as_stored(tensor)?;
+        let halves = bytemuck::cast_slice(elements.bytes());
+        gemm_f16::pack_b(k, n, halves, row_stride, col_stride, bytemuck::cast_slice_mut(data.bytes_mut()));
+    } else {
+        let Stored { elements, dtype } = plain(tensor)?;
+        if dtype != DType::F32 {
+            return Err(Error::unsupported(node, format!("a {} weight in a float product", dtype.name())));
+        }
+        let floats = bytemuck::cast_slice(elements.bytes());
+        gemm::pack_b(k, n, floats, row_stride, col_stride, bytemuck::cast_slice_mut(data.bytes_mut()));
+    }
+    Ok(Stored { elements: Elements::Own(data), dtype })
 }
 
 /// Bytes as the integers that they are.

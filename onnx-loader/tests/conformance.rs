@@ -12,7 +12,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// As the ONNX operators say: what the recordings were made with.
-const LITERAL: Options = Options { optimize: true, literal: true, fast: false, integer_mode: None };
+const LITERAL: Options =
+    Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false };
 
 /// What is refused: branches, which DeBERTa has where its attention was traced by old exporters.
 const REFUSED: &str = "If";

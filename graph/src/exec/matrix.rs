@@ -7,6 +7,7 @@ use crate::ir::{Activation, DType, Op};
 use crate::plan::{MAX_RANK, Sizes, Step, View};
 use fourlane_kernels::attention::{self, Mask, Rows};
 use fourlane_kernels::gemm::{self, Epilogue};
+use fourlane_kernels::gemm_f16;
 
 /// Working memory, in floats, of `MatMul`, `Gemm` (a packed second operand) and `Attention`.
 pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
@@ -27,6 +28,14 @@ pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Si
             let (k, n) = matrix_of(&b);
             gemm::packed_len(k, n)
         }
+    }
+}
+
+/// Working memory, in floats, of `Linear` with a weight of halves.
+pub(super) fn linear_scratch_floats(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
+    match (input(0), input(1)) {
+        (Some((_, x)), Some((DType::F16, _))) => gemm_f16::scratch_len(x.last().copied().unwrap_or(0)),
+        _ => 0,
     }
 }
 
@@ -132,7 +141,11 @@ pub(super) fn linear(activation: Activation, alpha: f32, step: &Step, memory: &M
     let m = out.shape.count().checked_div(n).unwrap_or(0);
     let (bias, residual) = (optional(step, memory, 2), optional(step, memory, 3));
     let epilogue = Epilogue { alpha, bias, activation, residual, residual_stride: n };
-    gemm::gemm(m, n, k, memory.read(x), k, memory.read(operand(step, 1)), memory.write(out), n, &epilogue);
+    let (a, weight, c) = (memory.read(x), operand(step, 1), memory.write(out));
+    match weight.dtype {
+        DType::F16 => gemm_f16::gemm(m, n, k, a, k, memory.read(weight), c, n, &epilogue, scratch(step, memory)),
+        _ => gemm::gemm(m, n, k, a, k, memory.read(weight), c, n, &epilogue),
+    }
 }
 
 fn head_shape(heads: usize, scale: f32, q: &Sizes, k: &Sizes, v: &Sizes) -> attention::Shape {

@@ -27,6 +27,7 @@ pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> R
         }
         Op::MatMulInteger => quantized::scratch_bytes(&input),
         Op::LinearBlocks { k, .. } => gemm_blocks::scratch_len(*k).saturating_mul(4),
+        Op::Linear { .. } => matrix::linear_scratch_floats(&input).saturating_mul(4),
         Op::LinearInt8 { .. } => quantized::linear_scratch_bytes(&input),
         // Row gathering reads i64.
         Op::Gather { .. } => input(1).filter(|(t, _)| *t == DType::I32).map_or(0, |(_, s)| s.count() * 8),
@@ -65,7 +66,9 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
             | Op::DynamicQuantizeLinear
             | Op::QuantizeRows
     );
-    if float && step.inputs.iter().flatten().any(|v| v.dtype != DType::F32) {
+    let is_weight = |i: usize| i == 1 && matches!(node.op, Op::Linear { .. });
+    let fits = |i: usize, dtype| dtype == DType::F32 || (dtype == DType::F16 && is_weight(i));
+    if float && step.inputs.iter().enumerate().any(|(i, view)| view.is_some_and(|v| !fits(i, v.dtype))) {
         return refuse(format!("a {} operand where float32 is wanted", x.name()));
     }
     match &node.op {

@@ -170,7 +170,9 @@ fn plans_keep_live_values_apart() {
         let mut model = b.output(last);
         crate::testing::assert_passes_keep_meaning(&model, &[&[3, 8]]);
         crate::passes::run(&mut model, &crate::testing::LITERAL).unwrap();
-        let weights = crate::weights::Weights::take(&mut model, crate::weights::Integers::ANYWHERE).unwrap();
+        let weights =
+            crate::weights::Weights::take(&mut model, crate::weights::Integers::ANYWHERE, crate::weights::Halves::Kept)
+                .unwrap();
         for n in [1, 2, 5, 17] {
             let inference = crate::infer::infer(&model, &[crate::dim::Dim::Const(n)]).unwrap();
             crate::plan::Plan::new(&model, &inference, &weights).unwrap().assert_disjoint(&model);

@@ -1,88 +1,132 @@
 //! Computes what does not depend on the input, with the executor itself.
 
+use super::layout::is_reshape;
+use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
-use crate::infer;
-use crate::ir::{Model, Node, Op, Port, Tensor, ValueId};
-use crate::plan::{Buffer, Plan};
-use crate::weights::{Aligned, Integers, Weights};
+use crate::infer::{self, Inference};
+use crate::ir::{DType, Model, Node, Op, Port, Tensor, ValueId};
+use crate::plan::{Buffer, Plan, View};
+use crate::weights::{Aligned, Halves, Integers, Weights};
 use bytes::Bytes;
+use std::collections::HashMap;
 
-/// A result larger than this is left to be computed: a constant that fills a table is cheaper made than kept.
+/// A result with more elements than this, and larger than what it is made of, is left to be computed: a constant that
+/// fills a table is cheaper made than kept.
 const MAX_ELEMENTS: i64 = 1 << 22;
 
 /// Replaces nodes that read only constants by their results. `keep_quantized`: but for 8-bit weights that are dequantised,
 /// which other passes may find a better use for.
+///
+/// Nodes are computed one at a time, and a constant goes with its last reader, so that a model whose weights are all
+/// turned around is never there twice.
 pub fn fold(model: &mut Model, keep_quantized: bool) -> Result<usize, Error> {
     let inference = infer::symbolic(model)?;
     let mut constant = vec![false; model.value_count as usize];
     model.constants.keys().for_each(|id| constant[id.0 as usize] = true);
-    let is_small = |id: &ValueId| {
-        let elements = inference.shape(*id).and_then(|shape| crate::dim::product(shape).known());
-        elements.is_some_and(|n| n <= MAX_ELEMENTS)
-    };
-    let mut folded: Vec<Node> = Vec::new();
+    let mut uses = vec![0usize; model.value_count as usize];
+    let mut turns = vec![false; model.value_count as usize];
     for node in &model.nodes {
-        let quantized = || {
-            let weight = node.input(0).and_then(|id| model.constants.get(&id));
-            weight.is_some_and(|t| t.dtype.size() == 1 && t.shape.len() > 1 && t.len() > infer::MAX_TRACKED)
-        };
-        let lasting = match node.op {
+        node.inputs.iter().flatten().for_each(|id| uses[id.0 as usize] += 1);
+        // A product reads a weight either way around.
+        if let (Op::MatMul, Some(weight)) = (&node.op, node.input(1)) {
+            turns[weight.0 as usize] = true;
+        }
+    }
+    model.outputs.iter().for_each(|port| uses[port.value.0 as usize] += 1);
+    let bytes = |id: &ValueId| {
+        let fact = inference.get(*id)?;
+        let elements = crate::dim::product(&fact.shape).known()?;
+        Some((elements, elements.saturating_mul(fact.dtype.size() as i64)))
+    };
+    let mut folds = Vec::with_capacity(model.nodes.len());
+    for node in &model.nodes {
+        let weight = node.input(0).and_then(|id| model.constants.get(&id));
+        let weight = weight.filter(|t| t.shape.len() > 1 && t.len() > infer::MAX_TRACKED);
+        let lasting = match &node.op {
             Op::Dims(_) | Op::AttentionHeads { .. } => true,
-            Op::DequantizeLinear { .. } => keep_quantized && quantized(),
+            Op::DequantizeLinear { .. } => keep_quantized && weight.is_some_and(|t| t.dtype.size() == 1),
+            Op::Transpose { .. } => super::linear::turned(node, weight) && turns[node.outputs[0].0 as usize],
             _ => false,
         };
         let known = node.inputs.iter().flatten().all(|id| constant[id.0 as usize]);
-        if known && !lasting && node.outputs.iter().all(is_small) {
+        let operands = node.inputs.iter().flatten().filter_map(bytes).map(|(_, bytes)| bytes).max().unwrap_or(0);
+        let small = |id| bytes(id).is_some_and(|(elements, bytes)| elements <= MAX_ELEMENTS || bytes <= operands);
+        let fold = known && !lasting && node.outputs.iter().all(small);
+        if fold {
             node.outputs.iter().for_each(|id| constant[id.0 as usize] = true);
-            folded.push(node.clone());
         }
+        folds.push(fold);
     }
-    if folded.is_empty() {
+    let count = folds.iter().filter(|&&fold| fold).count();
+    if count == 0 {
         return Ok(0);
     }
-    let is_folded = |id: &ValueId| folded.iter().any(|node| node.outputs.contains(id));
-    // Only what others read must be kept.
-    let read = model.nodes.iter().filter(|n| !n.outputs.iter().all(|id| constant[id.0 as usize]));
-    let mut wanted: Vec<ValueId> = read.flat_map(|n| n.inputs.iter().flatten().copied()).collect();
-    wanted.extend(model.outputs.iter().map(|p| p.value));
-    wanted.retain(is_folded);
-    wanted.sort_unstable();
-    wanted.dedup();
-    let results = evaluate(model, folded.clone(), &wanted)?;
-    model.nodes.retain(|node| !node.outputs.iter().all(|id| constant[id.0 as usize]));
-    model.constants.extend(wanted.into_iter().zip(results));
-    Ok(folded.len())
+    for (node, fold) in std::mem::take(&mut model.nodes).into_iter().zip(folds) {
+        if !fold {
+            model.nodes.push(node);
+            continue;
+        }
+        let results = evaluate(&node, &model.constants, &inference)?;
+        for id in node.inputs.iter().flatten() {
+            uses[id.0 as usize] -= 1;
+            if uses[id.0 as usize] == 0 {
+                model.constants.remove(id);
+            }
+        }
+        let read = node.outputs.into_iter().zip(results).filter(|(id, _)| uses[id.0 as usize] > 0);
+        model.constants.extend(read);
+    }
+    Ok(count)
 }
 
-fn evaluate(model: &Model, nodes: Vec<Node>, wanted: &[ValueId]) -> Result<Vec<Tensor>, Error> {
-    let outputs = wanted.iter().map(|&value| {
-        let name = nodes.iter().find(|n| n.outputs.contains(&value)).map_or("", |n| &n.name).to_string();
-        Port { name, value, dtype: crate::ir::DType::F32, dims: None }
-    });
-    let read = |id: &ValueId| nodes.iter().any(|n| n.inputs.contains(&Some(*id)));
-    let constants = model.constants.iter().filter(|(id, _)| read(id)).map(|(id, t)| (*id, t.clone()));
-    let mut part = Model {
-        outputs: outputs.collect(),
-        constants: constants.collect(),
-        value_count: model.value_count,
-        nodes,
-        ..Model::default()
+/// The results of a node that reads only constants.
+fn evaluate(node: &Node, constants: &HashMap<ValueId, Tensor>, inference: &Inference) -> Result<Vec<Tensor>, Error> {
+    if let (true, Some(tensor)) = (is_reshape(&node.op), node.input(0).and_then(|id| constants.get(&id))) {
+        // The same elements, in whatever type they are stored.
+        let sizes = inference.shape(node.outputs[0]).map(|shape| shape.iter().map(Dim::known).collect());
+        let sizes: Option<Vec<i64>> = sizes.flatten();
+        if let Some(sizes) = sizes {
+            let shape = sizes.into_iter().map(|size| size as usize).collect();
+            return Ok(vec![Tensor { shape, ..tensor.clone() }]);
+        }
+    }
+    // A model of its own, in which the node is alone.
+    let mut part = Model::default();
+    let mut value = || {
+        part.value_count += 1;
+        ValueId(part.value_count - 1)
     };
-    let weights = Weights::take(&mut part, Integers::ANYWHERE)?;
+    let mut alone = Node { inputs: Vec::new(), outputs: Vec::new(), ..node.clone() };
+    for id in &node.inputs {
+        let tensor = id.and_then(|id| constants.get(&id));
+        let local = tensor.map(|_| value());
+        part.constants.extend(local.zip(tensor.cloned()));
+        alone.inputs.push(local);
+    }
+    for _ in &node.outputs {
+        let value = value();
+        alone.outputs.push(value);
+        part.outputs.push(Port { name: node.name.clone(), value, dtype: DType::F32, dims: None });
+    }
+    part.nodes.push(alone);
+    let weights = Weights::take(&mut part, Integers::ANYWHERE, Halves::Kept)?;
     let plan = Plan::new(&part, &infer::infer(&part, &[])?, &weights)?;
     let mut arena = Aligned::new(plan.arena)?;
     let memory = Memory::new(arena.bytes_mut(), &weights, &plan);
     for step in &plan.steps {
         exec::run(&part.nodes[step.node], step, &memory)?;
     }
-    let tensor = |view: &crate::plan::View| {
+    // Results that are most of the arena keep it.
+    let arena = Bytes::from_owner(arena);
+    let tensor = |view: &View| {
         let data = match view.buffer {
-            Buffer::Arena => &arena.bytes()[view.range()],
-            Buffer::Weight(slot) => weights.data(slot),
-            Buffer::Plan => &plan.constants.bytes()[view.range()],
+            Buffer::Arena if view.range().len() > arena.len() / 2 => arena.slice(view.range()),
+            Buffer::Arena => Bytes::copy_from_slice(&arena[view.range()]),
+            Buffer::Weight(slot) => weights.share(slot),
+            Buffer::Plan => Bytes::copy_from_slice(&plan.constants.bytes()[view.range()]),
         };
-        Tensor { dtype: view.dtype, shape: view.shape.to_vec(), data: Bytes::copy_from_slice(data) }
+        Tensor { dtype: view.dtype, shape: view.shape.to_vec(), data }
     };
     Ok(plan.outputs.iter().map(tensor).collect())
 }

@@ -12,7 +12,8 @@ pub fn run(model: &mut Draft) -> Result<usize, Error> {
     })
 }
 
-fn is_reshape(op: &Op) -> bool {
+/// Whether the operator gives its first operand's elements in another shape.
+pub(super) fn is_reshape(op: &Op) -> bool {
     matches!(op, Op::Reshape { .. } | Op::Unsqueeze | Op::Squeeze | Op::Flatten { .. })
 }
 

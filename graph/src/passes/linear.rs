@@ -41,15 +41,26 @@ pub fn epilogue(model: &mut Draft) -> Result<usize, Error> {
 }
 
 fn is_float_matrix(m: &Matcher, value: ValueId) -> bool {
-    m.constant(value).is_some_and(|t| t.shape.len() == 2 && t.dtype.runtime() == DType::F32)
+    m.constant(value).is_some_and(is_float)
+}
+
+fn is_float(t: &Tensor) -> bool {
+    t.shape.len() == 2 && t.dtype.runtime() == DType::F32
+}
+
+/// Whether `node` transposes a float matrix, which is `x`.
+pub(super) fn turned(node: &Node, x: Option<&Tensor>) -> bool {
+    matches!(&node.op, Op::Transpose { perm } if perm == &[1, 0]) && x.is_some_and(is_float)
 }
 
 fn matmul(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let (x, weight) = node.operands().filter(|_| node.op == Op::MatMul)?;
+    let turn = m.producer(weight).filter(|n| turned(n, n.input(0).and_then(|w| m.constant(w))));
+    let (weight, trans_b) = turn.and_then(|n| n.input(0)).map_or((weight, false), |weight| (weight, true));
     if !is_float_matrix(m, weight) {
         return None;
     }
-    let op = Op::Linear { activation: Activation::None, alpha: 1.0, trans_b: false };
+    let op = Op::Linear { activation: Activation::None, alpha: 1.0, trans_b };
     fresh.finish(op, &[x, weight], node.outputs[0], &node.name);
     Some(())
 }

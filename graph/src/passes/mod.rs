@@ -97,8 +97,8 @@ fn simplify(model: &mut Draft, found: &mut Found, keep_quantized: bool) -> Resul
             note(found, name, n);
         };
         count("shape arithmetic", shapes::run(model)?);
-        count("constant", constants::fold(model, keep_quantized)?);
         count("identity", cleanup::identities(model)?);
+        count("constant", constants::fold(model, keep_quantized)?);
         count("common subexpression", cleanup::common_subexpressions(model));
         count("transpose or reshape", layout::run(model)?);
         count("rows flattened around a product", linear::unflatten(model)?);

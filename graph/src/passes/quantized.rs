@@ -211,7 +211,7 @@ mod tests {
             let mut session = Session::with_options(model.clone(), options)?;
             let modes = session.report().integer_modes;
             let outputs = session.run(&[("x", TensorView { shape: &[5, 16], data: Data::F32(&x) })])?;
-            Ok((outputs.get("output").unwrap().data.as_f32().unwrap().to_vec(), modes))
+            Ok::<_, Error>((outputs.get("output").unwrap().data.as_f32().unwrap().to_vec(), modes))
         };
         let (expected, _) = run(None).unwrap();
         for mode in IntegerMode::ALL {
