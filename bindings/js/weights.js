@@ -9,8 +9,9 @@ import { ModelFile } from './wasm.js';
  * or undefined if it is not `where` it should be.
  */
 export async function assemble(what, model, beside, where, make) {
-  const file = new Owned('model', () => new ModelFile(model));
+  const file = new Owned('model', () => new ModelFile(model.length));
   try {
+    file.use((file) => file.feed(model));
     const locations = file.use((file) => file.external_files());
     const contents = await Promise.all(locations.map(beside));
     const missing = locations.find((_, i) => contents[i] === undefined);

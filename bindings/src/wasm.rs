@@ -1,38 +1,63 @@
 //! The exports of the `.wasm`: thin shells around [`fourlane_graph::Session`] and [`TextClassifier`].
 //!
 //! Only flat things cross the boundary: strings, typed arrays, arrays of these. The package's JavaScript makes them
-//! into what people see, so nothing here is a public interface. A model's bytes are copied once, from JavaScript's
-//! memory into this module's; files beside it stay in JavaScript's memory, and tensors of them are copied as they are
-//! packed. An error is thrown as a string `code: sentence`; the codes are listed in `index.d.ts`.
+//! into what people see, so nothing here is a public interface. A model's bytes are copied from JavaScript's memory
+//! piece by piece, each tensor into memory of its own; files beside it stay in JavaScript's memory, and tensors of them
+//! are copied as they are packed. An error is thrown as a string `code: sentence`; the codes are listed in `index.d.ts`.
 
 use crate::{Error, Files, Options, SessionOptions, TextClassifier, TokenizerError};
 use bytes::Bytes;
 use fourlane_graph::ir::{Port, PortDim};
 use fourlane_graph::{Data, Model, TensorView};
-use fourlane_onnx::{ExternalData, LoadError, StoredTensor};
+use fourlane_onnx::{ExternalData, LoadError, ModelReader, StoredTensor};
 use js_sys::{Array, Uint8Array};
 use std::fmt::Display;
 use wasm_bindgen::prelude::*;
 
-/// A model that was read, with the files that it names beside itself as they come in.
+/// A model file as it comes in, and then the files that it names beside itself.
 #[wasm_bindgen]
 pub struct ModelFile {
-    file: fourlane_onnx::File,
+    /// Until all has come.
+    reader: Option<ModelReader>,
+    /// From then on.
+    file: Option<fourlane_onnx::File>,
     beside: FilesBeside,
+    buffer: Vec<u8>,
 }
+
+/// How much is copied out of JavaScript's memory at a time: into one place, again and again, since whatever is
+/// allocated beside the tensors lives on as a hole among them.
+const PIECE: u32 = 1 << 17;
 
 #[wasm_bindgen]
 impl ModelFile {
-    /// From the bytes of an ONNX file.
+    /// Of an ONNX file of `length` bytes, if that is known; see [`ModelReader::new`].
     #[wasm_bindgen(constructor)]
-    pub fn new(bytes: Vec<u8>) -> Result<ModelFile, JsValue> {
-        let file = fourlane_onnx::File::decode(&bytes).map_err(load_error)?;
-        Ok(ModelFile { file, beside: FilesBeside(Vec::new()) })
+    pub fn new(length: Option<f64>) -> ModelFile {
+        let reader = Some(ModelReader::new(length.map(|length| length as u64)));
+        ModelFile { reader, file: None, beside: FilesBeside(Vec::new()), buffer: vec![0; PIECE as usize] }
     }
 
-    /// Names of the files that must be added.
-    pub fn external_files(&self) -> Vec<String> {
-        self.file.external_files().into_iter().map(String::from).collect()
+    /// Takes the next bytes of the file, however many.
+    pub fn feed(&mut self, bytes: &Uint8Array) -> Result<(), JsValue> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        for start in (0..bytes.length()).step_by(PIECE as usize) {
+            let piece = bytes.subarray(start, start.saturating_add(PIECE));
+            let buffer = &mut self.buffer[..piece.length() as usize];
+            piece.copy_to(buffer);
+            reader.feed(buffer).map_err(load_error)?;
+        }
+        Ok(())
+    }
+
+    /// Names of the files that must be added, after the last bytes were fed.
+    pub fn external_files(&mut self) -> Result<Vec<String>, JsValue> {
+        if let Some(reader) = self.reader.take() {
+            self.buffer = Vec::new();
+            self.file = Some(reader.finish().map_err(load_error)?);
+        }
+        let names = self.file.iter().flat_map(|file| file.external_files());
+        Ok(names.map(String::from).collect())
     }
 
     /// Adds a file.
@@ -42,8 +67,10 @@ impl ModelFile {
 }
 
 impl ModelFile {
-    fn load(self) -> Result<Model, JsValue> {
-        self.file.load(&self.beside).map_err(load_error)
+    fn load(mut self) -> Result<Model, JsValue> {
+        self.external_files()?;
+        let file = self.file.ok_or_else(|| error("invalid-model", "the model was not read to its end"))?;
+        file.load(&self.beside).map_err(load_error)
     }
 }
 

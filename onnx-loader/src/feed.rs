@@ -10,7 +10,7 @@
 
 use crate::File;
 use crate::error::LoadError;
-use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, data_type};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -104,11 +104,18 @@ const AHEAD: u64 = 1 << 20;
 /// What the list of gathered fields may keep for the next message.
 const KEEP: usize = 1 << 20;
 
+/// Whether elements of this type are integers of 8 bits.
+fn is_narrow(code: i32) -> bool {
+    matches!(code, data_type::INT8 | data_type::UINT8)
+}
+
 /// Memory for a tensor of `bytes`: a little more than that. Weights are packed one after the other, each into the memory
-/// that an earlier one's file bytes have left, and packed they are a little larger. (In WebAssembly memory that is freed
-/// but too small for the next is lost, since its memory never shrinks.)
-fn with_slack(bytes: u64) -> u64 {
-    bytes.saturating_add(if bytes < 4096 { 0 } else { 64 + bytes / 128 })
+/// that an earlier one's file bytes have left, and packed they are a little larger, those of `is_narrow` elements (8-bit
+/// integers) by up to a 25th. (In WebAssembly memory that is freed but too small for the next is lost, since its memory
+/// never shrinks.)
+fn with_slack(bytes: u64, is_narrow: bool) -> u64 {
+    let share = if is_narrow { (bytes / 24).min(1 << 18) } else { 0 };
+    bytes.saturating_add(if bytes < 4096 { 0 } else { 64 + share })
 }
 
 impl Message {
@@ -213,7 +220,7 @@ impl ModelReader {
                     let used = (*left).min(piece.len() as u64) as usize;
                     if raw.capacity() - raw.len() < used {
                         // Twice as much, at most what is to come.
-                        let more = (raw.len() as u64).max(AHEAD).max(used as u64).min(with_slack(*left));
+                        let more = (raw.len() as u64).max(AHEAD).max(used as u64).min(*left);
                         reserve(raw, more)?;
                     }
                     raw.extend_from_slice(&piece[..used]);
@@ -290,14 +297,18 @@ impl ModelReader {
     fn begin_bytes(&mut self, key: u32, length: u64, at_hand: u64) -> Result<(), LoadError> {
         let (position, start) = (self.position + 1, self.gathered.len());
         let reach = self.length.map_or(0, |total| total.saturating_sub(position)).max(at_hand).max(AHEAD);
-        let open = self.innermost()?;
+        let open = self.open.last_mut().ok_or(LoadError::CUT_OR_NO_PROTOBUF)?;
         let end = position.checked_add(length).filter(|&end| end <= open.end).ok_or(LoadError::CUT_OR_NO_PROTOBUF)?;
         if let Some(message) = open.message.within(key) {
             self.open.push(Open { message, end, start });
             self.state = State::Key(Varint::default());
         } else if let (RAW_DATA, Message::Tensor(_)) = (key, &open.message) {
+            // What is known of the tensor by now: nearly always its type.
+            open.message.merge(&self.gathered[open.start..])?;
+            self.gathered.truncate(open.start);
+            let is_narrow = matches!(&open.message, Message::Tensor(tensor) if is_narrow(tensor.data_type));
             let mut raw = Vec::new();
-            reserve(&mut raw, with_slack(length).min(with_slack(reach)))?;
+            reserve(&mut raw, with_slack(length.min(reach), is_narrow))?;
             self.state = State::Raw(length, raw);
         } else {
             gather_varint(&mut self.gathered, key.into());
