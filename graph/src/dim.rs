@@ -6,6 +6,7 @@
 //! polynomial (`min`, a division with remainder) becomes an atom of its own.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Index of a symbol, in the order in which a model's inputs mention them.
 pub type Symbol = u32;
@@ -35,8 +36,8 @@ pub struct Term {
 pub enum Dim {
     /// Known.
     Const(i64),
-    /// Sum of terms, sorted by atoms; never a single constant.
-    Poly(Vec<Term>),
+    /// Sum of terms, sorted by atoms; never a single constant. Shared: shapes are copied far more often than computed.
+    Poly(Arc<[Term]>),
 }
 
 impl From<usize> for Dim {
@@ -52,7 +53,7 @@ impl Dim {
     }
 
     fn atom(atom: Atom) -> Dim {
-        Dim::Poly(vec![Term { atoms: vec![atom], coefficient: 1 }])
+        Dim::Poly([Term { atoms: vec![atom], coefficient: 1 }].into())
     }
 
     fn from_terms(mut terms: Vec<Term>) -> Dim {
@@ -70,14 +71,14 @@ impl Dim {
         match sum.as_slice() {
             [] => Dim::Const(0),
             [one] if one.atoms.is_empty() => Dim::Const(one.coefficient),
-            _ => Dim::Poly(sum),
+            _ => Dim::Poly(sum.into()),
         }
     }
 
     fn terms(&self) -> Vec<Term> {
         match self {
             Dim::Const(c) => vec![Term { atoms: Vec::new(), coefficient: *c }],
-            Dim::Poly(terms) => terms.clone(),
+            Dim::Poly(terms) => terms.to_vec(),
         }
     }
 
@@ -222,7 +223,7 @@ impl Dim {
     /// The symbol, if it is just one.
     pub fn as_symbol(&self) -> Option<Symbol> {
         match self {
-            Dim::Poly(terms) => match terms.as_slice() {
+            Dim::Poly(terms) => match &**terms {
                 [Term { atoms, coefficient: 1 }] => match atoms.as_slice() {
                     [Atom::Symbol(s)] => Some(*s),
                     _ => None,
@@ -236,7 +237,7 @@ impl Dim {
     /// The operands, if it is the smaller of two.
     pub fn as_min(&self) -> Option<(&Dim, &Dim)> {
         match self {
-            Dim::Poly(terms) => match terms.as_slice() {
+            Dim::Poly(terms) => match &**terms {
                 [Term { atoms, coefficient: 1 }] => match atoms.as_slice() {
                     [Atom::Min(pair)] => Some((&pair.0, &pair.1)),
                     _ => None,
