@@ -1,12 +1,22 @@
-//! A file of any content is refused or runs.
+//! A file of any content, in pieces of any size, is refused or runs.
 #![no_main]
 
 use fourlane_graph::{Data, Session, TensorView};
+use fourlane_onnx::{File, ModelReader, NoExternalData};
 use libfuzzer_sys::fuzz_target;
 
+fn read(bytes: &[u8]) -> Option<File> {
+    // The first byte says how long the pieces are.
+    let (&first, bytes) = bytes.split_first()?;
+    let mut reader = ModelReader::new((first % 2 == 0).then_some(bytes.len() as u64));
+    for piece in bytes.chunks(usize::from(first) + 1) {
+        reader.feed(piece).ok()?;
+    }
+    reader.finish().ok()
+}
+
 fuzz_target!(|bytes: &[u8]| {
-    let bytes = bytes::Bytes::copy_from_slice(bytes);
-    let Ok(model) = fourlane_onnx::load(bytes, &fourlane_onnx::NoExternalData) else { return };
+    let Some(Ok(model)) = read(bytes).map(|file| file.load(&NoExternalData)) else { return };
     let Ok(mut session) = Session::new(model) else { return };
     let names: Vec<String> = session.inputs().iter().map(|p| p.name.clone()).collect();
     let view = TensorView { shape: &[2, 3], data: Data::I64(&[1, 2, 0, 1, 0, 0]) };

@@ -301,3 +301,67 @@ pub(crate) fn int8(dtype: DType, bytes: &[u8]) -> Int8<'_> {
         _ => Int8::U8(bytes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Binary, DType, Model, Op, Tensor, ValueId};
+    use crate::testing::{Builder, assert_passes_keep_meaning, noise, optimized};
+    use crate::{Data, Options, Session, TensorView};
+
+    fn halves(b: &mut Builder, dtype: DType, shape: &[usize]) -> ValueId {
+        let bits = |i| match dtype {
+            DType::F16 => half::f16::from_f32(noise(i)).to_le_bytes(),
+            _ => half::bf16::from_f32(noise(i)).to_le_bytes(),
+        };
+        let data: Vec<u8> = (0..shape.iter().product()).flat_map(bits).collect();
+        b.constant(Tensor { dtype, shape: shape.to_vec(), data: data.into() })
+    }
+
+    /// A table, and two products, one with a weight that is transposed first.
+    fn model(dtype: DType) -> Model {
+        let mut b = Builder::default();
+        let ids = b.input("ids", DType::I64, &["batch", "seq"]);
+        let (table, w, v) =
+            (halves(&mut b, dtype, &[20, 8]), halves(&mut b, dtype, &[8, 16]), halves(&mut b, dtype, &[12, 16]));
+        let x = b.node(Op::Gather { axis: 0 }, &[table, ids]);
+        let x = b.node(Op::MatMul, &[x, w]);
+        let v = b.node(Op::Transpose { perm: vec![1, 0] }, &[v]);
+        let y = b.node(Op::MatMul, &[x, v]);
+        let two = b.scalar(2.0);
+        let y = b.node(Op::Binary(Binary::Mul), &[y, two]);
+        b.output(y)
+    }
+
+    fn run(model: &Model, expand_halves: bool) -> (Vec<f32>, usize) {
+        let mut session =
+            Session::with_options(model.clone(), Options { expand_halves, ..Options::default() }).unwrap();
+        let bytes = session.report().weight_bytes;
+        let ids = TensorView { shape: &[2, 3], data: Data::I64(&[3, -1, 0, 19, 7, 7]) };
+        let outputs = session.run(&[("ids", ids)]).unwrap();
+        (outputs.get("output").unwrap().data.as_f32().unwrap().to_vec(), bytes)
+    }
+
+    #[test]
+    fn halves_stay_halves_and_give_the_same() {
+        let model = model(DType::F16);
+        assert_eq!(optimized(&model), ["Gather", "Linear", "Linear", "Mul"]);
+        assert_passes_keep_meaning(&model, &[&[2, 3]]);
+        let ((kept, less), (expanded, more)) = (run(&model, false), run(&model, true));
+        assert_eq!(kept, expanded);
+        // The last weight has 12 columns, which take the room of 16; the scalar and what describes shapes come on top.
+        let elements = [20 * 8, 8 * 16, 16 * 16];
+        assert!(
+            (2 * elements.iter().sum::<usize>()..2 * elements.iter().sum::<usize>() + 64).contains(&less),
+            "{less}"
+        );
+        assert_eq!(more - less, 2 * (elements[1] + elements[2]));
+    }
+
+    #[test]
+    fn tables_of_the_other_halves_stay_as_well() {
+        let model = model(DType::BF16);
+        let (_, bytes) = run(&model, false);
+        assert!(bytes < 2 * 20 * 8 + 4 * (8 * 16 + 16 * 16) + 64, "{bytes}");
+        assert_passes_keep_meaning(&model, &[&[2, 3]]);
+    }
+}
