@@ -98,7 +98,12 @@ fn simplify(model: &mut Draft, found: &mut Found, keep_quantized: bool) -> Resul
         };
         count("shape arithmetic", shapes::run(model)?);
         count("identity", cleanup::identities(model)?);
-        count("constant", constants::fold(model, keep_quantized)?);
+        let folded = constants::fold(model, keep_quantized)?;
+        // What is computed may say more than was known of it: a shape that was a question has become an answer.
+        if folded > 0 {
+            model.forget();
+        }
+        count("constant", folded);
         count("common subexpression", cleanup::common_subexpressions(model));
         count("transpose or reshape", layout::run(model)?);
         count("rows flattened around a product", linear::unflatten(model)?);
