@@ -143,6 +143,12 @@ pub(crate) trait ByteVector: Copy {
     /// `from` must be valid for reading four bytes.
     unsafe fn load_quad_splat(from: *const u8) -> Self;
 
+    /// The elements of each of eight columns beside each other.
+    fn interleave_pairs(rows: &[[i8; 8]; 2]) -> [u8; 16];
+
+    /// The same of four rows.
+    fn interleave_quads(rows: &[[i8; 8]; 4]) -> [u8; 32];
+
     /// Adds to lane `i` of `sum` the four products of bytes `4 * i..` of `self`, which are signed, with those of
     /// `other`. Those are signed or not as `signed` says, if the engine can do that.
     fn dot_add(self, other: Self, signed: bool, sum: Self::Int) -> Self::Int;

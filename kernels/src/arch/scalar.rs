@@ -252,6 +252,16 @@ impl ByteVector for I8x16 {
     }
 
     #[inline(always)]
+    fn interleave_pairs(rows: &[[i8; 8]; 2]) -> [u8; 16] {
+        from_fn(|i| rows[i % 2][i / 2] as u8)
+    }
+
+    #[inline(always)]
+    fn interleave_quads(rows: &[[i8; 8]; 4]) -> [u8; 32] {
+        from_fn(|i| rows[i % 4][i / 4] as u8)
+    }
+
+    #[inline(always)]
     fn dot_add(self, other: Self, signed: bool, sum: I32x4) -> I32x4 {
         let value = |x: u8| if signed { i32::from(x as i8) } else { i32::from(x) };
         let product = |i: usize| i32::from(self.0[i] as i8) * value(other.0[i]);

@@ -250,6 +250,26 @@ impl ByteVector for I8x16 {
     }
 
     #[inline(always)]
+    fn interleave_pairs([a, b]: &[[i8; 8]; 2]) -> [u8; 16] {
+        let rows = u64x2(u64::from_ne_bytes(a.map(|x| x as u8)), u64::from_ne_bytes(b.map(|x| x as u8)));
+        let pairs = i8x16_shuffle::<0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15>(rows, rows);
+        // SAFETY: both are sixteen bytes.
+        unsafe { transmute(pairs) }
+    }
+
+    #[inline(always)]
+    fn interleave_quads([a, b, c, d]: &[[i8; 8]; 4]) -> [u8; 32] {
+        let rows = |a: &[i8; 8], b: &[i8; 8]| {
+            u64x2(u64::from_ne_bytes(a.map(|x| x as u8)), u64::from_ne_bytes(b.map(|x| x as u8)))
+        };
+        let (ab, cd) = (rows(a, b), rows(c, d));
+        let low = i8x16_shuffle::<0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27>(ab, cd);
+        let high = i8x16_shuffle::<4, 12, 20, 28, 5, 13, 21, 29, 6, 14, 22, 30, 7, 15, 23, 31>(ab, cd);
+        // SAFETY: both are 32 bytes.
+        unsafe { transmute([low, high]) }
+    }
+
+    #[inline(always)]
     fn dot_add(self, other: Self, signed: bool, sum: I32x4) -> I32x4 {
         I32x4(variant::dot_add(self.0, other.0, signed, sum.0))
     }

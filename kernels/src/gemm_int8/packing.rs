@@ -14,6 +14,8 @@
 use super::Int8;
 use super::microkernel::{NR, Steps};
 use super::mode::Mode;
+use crate::arch::I8x16;
+use crate::vector::ByteVector;
 use std::array::from_fn;
 
 /// How finely a row of A is quantised in [`gemm_rows`](super::gemm_rows).
@@ -199,8 +201,8 @@ impl Packing {
         trailer[4..].copy_from_slice(&self.offset.to_le_bytes());
         let sums = sums.as_chunks_mut::<{ 4 * NR }>().0;
         match self.mode {
-            Mode::I16 => self.pack_panels::<2, { 2 * NR }>(&matrix, panels, sums),
-            Mode::Sdot | Mode::Usdot => self.pack_panels::<4, QUADS>(&matrix, panels, sums),
+            Mode::I16 => self.pack_panels(I8x16::interleave_pairs, &matrix, panels, sums),
+            Mode::Sdot | Mode::Usdot => self.pack_panels(I8x16::interleave_quads, &matrix, panels, sums),
             Mode::Maddubs => self.pack_steps(&matrix, panels, sums),
         }
     }
@@ -208,6 +210,7 @@ impl Packing {
     /// `UNIT` neighbouring `k` of a column beside each other; `BYTES` is `UNIT * NR`.
     fn pack_panels<const UNIT: usize, const BYTES: usize>(
         &self,
+        interleave: impl Fn(&[[i8; NR]; UNIT]) -> [u8; BYTES],
         matrix: &Matrix,
         panels: &mut [u8],
         sums: &mut [[u8; 4 * NR]],
@@ -252,13 +255,13 @@ impl Packing {
                 if self.is_double(&group) {
                     let step = double_data.next().expect(other);
                     for (quads, rows) in step.as_chunks_mut::<QUADS>().0.iter_mut().zip(group.as_chunks::<4>().0) {
-                        *quads = interleave(rows);
+                        *quads = I8x16::interleave_quads(rows);
                     }
                     *double_positions.next().expect(other) = position(l);
                     count.double += 1;
                 } else {
                     self.singles(l, &group, |l, rows| {
-                        *single_data.next().expect(other) = interleave(rows);
+                        *single_data.next().expect(other) = I8x16::interleave_quads(rows);
                         *single_positions.next().expect(other) = position(l);
                         count.single += 1;
                     });
@@ -273,20 +276,20 @@ impl Packing {
     /// Whether four products of a column, those of a lane, fit an `i16` together.
     #[inline(always)]
     fn is_double(&self, group: &[[i8; NR]; 8]) -> bool {
-        let mut fits = true;
+        let mut worst = [0i16; NR];
         for lane in 0..2 {
             let (mut positive, mut negative) = ([0i16; NR], [0i16; NR]);
             for r in [2 * lane, 2 * lane + 1, 2 * lane + 4, 2 * lane + 5] {
                 for c in 0..NR {
                     positive[c] += i16::from(group[r][c]).max(0);
-                    negative[c] += i16::from(group[r][c]).min(0);
+                    negative[c] -= i16::from(group[r][c]).min(0);
                 }
             }
-            let bound = self.accuracy.bound();
-            let too_large = |c: usize| (positive[c] > bound) | (negative[c] < -bound);
-            fits &= !(0..NR).fold(false, |any, c| any | too_large(c));
+            for c in 0..NR {
+                worst[c] = worst[c].max(positive[c]).max(negative[c]);
+            }
         }
-        fits
+        largest(worst) <= self.accuracy.bound()
     }
 
     /// Calls `step` with the first `k` and the weights of every step of four that rows `l..l + 8` take.
@@ -294,7 +297,16 @@ impl Packing {
     fn singles(&self, l: usize, group: &[[i8; NR]; 8], mut step: impl FnMut(usize, &[[i8; NR]; 4])) {
         let bound = self.accuracy.bound();
         for (l, &rows) in (l..self.k).step_by(4).zip(group.as_chunks::<4>().0) {
-            let (mut rows, mut excess, mut any) = (rows, [[0; NR]; 4], false);
+            let mut worst = [0i16; NR];
+            for c in 0..NR {
+                let sum = |r: usize| i16::from(rows[r][c]) + i16::from(rows[r + 1][c]);
+                worst[c] = sum(0).abs().max(sum(2).abs());
+            }
+            if largest(worst) <= bound {
+                step(l, &rows);
+                continue;
+            }
+            let (mut rows, mut excess) = (rows, [[0; NR]; 4]);
             for r in [0, 2] {
                 for c in 0..NR {
                     let [a, b] = [rows[r][c], rows[r + 1][c]].map(i16::from);
@@ -302,25 +314,21 @@ impl Packing {
                     let over = a + b - (a + b).clamp(-bound, bound);
                     rows[r][c] = (a - over) as i8;
                     excess[r][c] = over as i8;
-                    any |= over != 0;
                 }
             }
             step(l, &rows);
-            if any {
-                step(l, &excess);
-            }
+            step(l, &excess);
         }
     }
 }
 
-fn position(l: usize) -> [u8; 2] {
-    ((l / 4) as u16).to_le_bytes()
+#[inline(always)]
+fn largest(values: [i16; NR]) -> i16 {
+    values.into_iter().fold(0, i16::max)
 }
 
-/// The elements of each column beside each other; `BYTES` is `ROWS * NR`.
-#[inline(always)]
-fn interleave<const ROWS: usize, const BYTES: usize>(rows: &[[i8; NR]; ROWS]) -> [u8; BYTES] {
-    from_fn(|i| rows[i % ROWS][i / ROWS] as u8)
+fn position(l: usize) -> [u8; 2] {
+    ((l / 4) as u16).to_le_bytes()
 }
 
 /// Sums of the columns of a panel.
@@ -329,11 +337,16 @@ struct Columns([i32; NR]);
 
 impl Columns {
     #[inline(always)]
-    fn add(&mut self, rows: &[[i8; NR]]) {
+    fn add<const ROWS: usize>(&mut self, rows: &[[i8; NR]; ROWS]) {
+        // Few enough for 16 bits, in which it is faster.
+        let mut sums = [0i16; NR];
         for row in rows {
             for c in 0..NR {
-                self.0[c] = self.0[c].wrapping_add(row[c].into());
+                sums[c] += i16::from(row[c]);
             }
+        }
+        for c in 0..NR {
+            self.0[c] = self.0[c].wrapping_add(sums[c].into());
         }
     }
 
