@@ -406,20 +406,37 @@ impl<'a> Matrix<'a> {
     /// The rows from `l` on of the columns from `j` on, less `offset`; zeros beyond the matrix.
     #[inline(always)]
     fn rows<const ROWS: usize>(&self, l: usize, j: usize, offset: i32) -> [[i8; NR]; ROWS] {
+        // The common case, eight bytes at once: most of the time that packing takes goes in here.
+        if self.col_stride == 1 && j + NR <= self.n && l + ROWS <= self.k {
+            let mut rest = &self.bytes[l * self.row_stride + j..];
+            return from_fn(|r| {
+                let row = rest.first_chunk::<NR>().map_or([0; NR], |row| less(*row, offset as u8));
+                rest = if r + 1 < ROWS { &rest[self.row_stride..] } else { &[] };
+                row
+            });
+        }
+        self.edge_rows(l, j, offset)
+    }
+
+    #[inline(never)]
+    fn edge_rows<const ROWS: usize>(&self, l: usize, j: usize, offset: i32) -> [[i8; NR]; ROWS] {
         let width = NR.min(self.n - j);
         from_fn(|r| {
             let start = (l + r) * self.row_stride + j * self.col_stride;
             let element = |x: u8| x.wrapping_sub(offset as u8) as i8;
-            if l + r >= self.k {
-                [0; NR]
-            } else if self.col_stride == 1 && width == NR {
-                let row = &self.bytes[start..start + NR];
-                from_fn(|c| element(row[c]))
-            } else {
-                from_fn(|c| if c < width { element(self.bytes[start + c * self.col_stride]) } else { 0 })
-            }
+            let is_inside = |c| l + r < self.k && c < width;
+            from_fn(|c| if is_inside(c) { element(self.bytes[start + c * self.col_stride]) } else { 0 })
         })
     }
+}
+
+/// Each byte less `offset`, wrapping: in one register, with the top bits apart so that nothing is borrowed across.
+#[inline(always)]
+fn less(row: [u8; NR], offset: u8) -> [i8; NR] {
+    const TOPS: u64 = u64::from_ne_bytes([0x80; NR]);
+    let (x, y) = (u64::from_ne_bytes(row), u64::from_ne_bytes([offset; NR]));
+    let difference = ((x | TOPS) - (y & !TOPS)) ^ ((x ^ !y) & TOPS);
+    bytemuck::cast(difference.to_ne_bytes())
 }
 
 /// A packed matrix that is read.
