@@ -73,7 +73,7 @@ fn i16_rows<const ROWS: usize>(a: &[i32], b: &[u8], tile: &mut Tile) {
     store(sums, tile);
 }
 
-/// [`i16`] of a panel that [`widen`] has widened.
+/// [`i16()`] of a panel that [`widen`] has widened.
 pub(super) fn i16_widened(rows: usize, a: &[i32], b: &[i32], tile: &mut Tile) {
     by_rows!(rows, i16_widened_rows(a, b, tile))
 }
@@ -165,8 +165,8 @@ fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
     let mut sums = zeros::<ROWS>();
     // As a constant it would be made anew in every step.
     let ones = I16x8::splat(black_box(1));
-    // Nothing, but the compiler does not know: else it would load A once for both vectors of B, keep it in registers that
-    // are not there, and spill the sums.
+    // Nothing, but the compiler does not know: else it would load A once for both vectors of B, keep it in registers
+    // that are not there, and spill the sums.
     let nothing = black_box(0);
     let mut b = double_data.as_ptr();
     for position in double_positions {
@@ -176,8 +176,8 @@ fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
             // SAFETY: `b` has twice QUADS bytes for each of these steps, and a vector takes 4 * LANES of these.
             let (b0, b1) = unsafe { (I8x16::load(b.add(4 * LANES * v)), I8x16::load(b.add(4 * LANES * v + QUADS))) };
             for r in 0..ROWS {
-                // Written out: a loop over the two hides from the compiler that their addresses cannot overflow, and then
-                // each takes an addition.
+                // Written out: a loop over the two hides from the compiler that their addresses cannot overflow, and
+                // then each takes an addition.
                 // SAFETY: 2 * ROWS words follow.
                 let a0 = unsafe { I8x16::load_quad_splat(a.add(4 * r)) };
                 // SAFETY: as before.

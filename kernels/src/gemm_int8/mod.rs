@@ -11,10 +11,16 @@
 //! cache; tiles of four rows by one panel (`microkernel.rs`). There is no blocking along `k`. With [`Mode::I16`] a
 //! panel is widened once for all tiles of a block, if these are a few.
 //!
-//! Measured in V8 (Node 24) on a Zen 4 core, 128x768x768, as a fraction of twice the peak of an FMA loop in the same
-//! process, innermost loops alone: `i16` 0.79 (0.69 with widening in every tile), a relaxed dot into 32 bits, which
-//! that engine makes of three instructions, 0.78, `maddubs` 0.82 with steps of four `k`, 1.16 with steps of eight, 1.18
-//! with steps of sixteen, which fewer weights allow. Reading rows of A from where they are, without packing, lost a tenth.
+//! Measured in V8 (Node 24) on a Zen 4 core, CPU time on a busy machine, 128x768x768, 128x3072x768 and 128x768x3072
+//! with rows quantised on the way and a bias, as a fraction of twice the peak of a register-only FMA loop: `i16` 0.71,
+//! 0.72 and 0.70; `maddubs` with weights of 8 bits 0.85, 0.87 and 0.86, of 7 bits 0.90, 0.92 and 0.92, as with rows of 7
+//! bits ([`Accuracy::Fast`]). The innermost loops alone, on 128x768x768: `i16` 0.79 (0.69 with widening in every tile),
+//! `maddubs` 0.99 in steps of four `k` and 1.08 in steps of eight.
+//!
+//! Tried and lost: reading rows of A from where they are (a tenth slower); steps of sixteen `k` (as fast, for fewer
+//! weights); tiles of eight rows by four columns (`i16` a quarter slower, `maddubs` 7 % slower in steps of four and 2 %
+//! faster in steps of eight); the relaxed dot into 32 bits where an engine makes three instructions of it (no faster
+//! than `i16`).
 
 mod microkernel;
 mod mode;

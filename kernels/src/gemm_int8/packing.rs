@@ -14,8 +14,8 @@
 use super::Int8;
 use super::microkernel::{NR, Steps};
 use super::mode::Mode;
-use crate::arch::I8x16;
-use crate::vector::ByteVector;
+use crate::arch::{I8x16, I16x8};
+use crate::vector::{ByteVector, ShortVector};
 use std::array::from_fn;
 
 /// How finely a row of A is quantised in [`gemm_rows`](super::gemm_rows).
@@ -121,8 +121,8 @@ impl Packing {
         if mode == Mode::Maddubs {
             packing.offset = matrix.offset();
             let mut steps = Count::default();
-            for j in (0..n).step_by(NR) {
-                for l in (0..k).step_by(8) {
+            for l in (0..k).step_by(8) {
+                for j in (0..n).step_by(NR) {
                     let group = matrix.rows(l, j, packing.offset);
                     match packing.is_double(&group) {
                         true => steps.double += 1,
@@ -339,12 +339,14 @@ impl Columns {
     #[inline(always)]
     fn add<const ROWS: usize>(&mut self, rows: &[[i8; NR]; ROWS]) {
         // Few enough for 16 bits, in which it is faster.
-        let mut sums = [0i16; NR];
+        let mut total = I16x8::splat(0);
         for row in rows {
-            for c in 0..NR {
-                sums[c] += i16::from(row[c]);
-            }
+            // SAFETY: a row is NR = 8 bytes.
+            total = total + unsafe { I16x8::load_extend(row.as_ptr()) };
         }
+        let mut sums = [0i16; NR];
+        // SAFETY: there are eight.
+        unsafe { total.store(sums.as_mut_ptr()) };
         for c in 0..NR {
             self.0[c] = self.0[c].wrapping_add(sums[c].into());
         }
@@ -406,27 +408,28 @@ impl<'a> Matrix<'a> {
     /// The rows from `l` on of the columns from `j` on, less `offset`; zeros beyond the matrix.
     #[inline(always)]
     fn rows<const ROWS: usize>(&self, l: usize, j: usize, offset: i32) -> [[i8; NR]; ROWS] {
-        // The common case, eight bytes at once: most of the time that packing takes goes in here.
-        if self.col_stride == 1 && j + NR <= self.n && l + ROWS <= self.k {
-            let mut rest = &self.bytes[l * self.row_stride + j..];
-            return from_fn(|r| {
-                let row = rest.first_chunk::<NR>().map_or([0; NR], |row| less(*row, offset as u8));
-                rest = if r + 1 < ROWS { &rest[self.row_stride..] } else { &[] };
-                row
-            });
+        let mut rows = [[0; NR]; ROWS];
+        let start = l * self.row_stride + j * self.col_stride;
+        if self.col_stride == 1 && l + ROWS <= self.k && j + NR <= self.n {
+            for (r, row) in rows.iter_mut().enumerate() {
+                let bytes = self.bytes[start + r * self.row_stride..].first_chunk::<NR>();
+                *row = less(*bytes.expect("b is too short"), offset as u8);
+            }
+        } else {
+            self.edge(start, ROWS.min(self.k - l), NR.min(self.n - j), offset, &mut rows);
         }
-        self.edge_rows(l, j, offset)
+        rows
     }
 
+    /// The first elements of `rows`, one by one.
     #[inline(never)]
-    fn edge_rows<const ROWS: usize>(&self, l: usize, j: usize, offset: i32) -> [[i8; NR]; ROWS] {
-        let width = NR.min(self.n - j);
-        from_fn(|r| {
-            let start = (l + r) * self.row_stride + j * self.col_stride;
-            let element = |x: u8| x.wrapping_sub(offset as u8) as i8;
-            let is_inside = |c| l + r < self.k && c < width;
-            from_fn(|c| if is_inside(c) { element(self.bytes[start + c * self.col_stride]) } else { 0 })
-        })
+    fn edge(&self, start: usize, height: usize, width: usize, offset: i32, rows: &mut [[i8; NR]]) {
+        for (r, row) in rows.iter_mut().enumerate().take(height) {
+            for (c, x) in row.iter_mut().enumerate().take(width) {
+                let byte = self.bytes[start + r * self.row_stride + c * self.col_stride];
+                *x = byte.wrapping_sub(offset as u8) as i8;
+            }
+        }
     }
 }
 
