@@ -37,7 +37,7 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
     model.outputs.iter().for_each(|port| uses[port.value.0 as usize] += 1);
     let bytes = |id: &ValueId| {
         let fact = inference.get(*id)?;
-        let elements = crate::dim::product(&fact.shape).known()?;
+        let elements = fact.shape.iter().try_fold(1i64, |product, dim| product.checked_mul(dim.known()?))?;
         Some((elements, elements.saturating_mul(fact.dtype.size() as i64)))
     };
     let mut folds = Vec::with_capacity(model.nodes.len());
@@ -51,9 +51,11 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
             _ => false,
         };
         let known = node.inputs.iter().flatten().all(|id| constant[id.0 as usize]);
-        let operands = node.inputs.iter().flatten().filter_map(bytes).map(|(_, bytes)| bytes).max().unwrap_or(0);
-        let small = |id| bytes(id).is_some_and(|(elements, bytes)| elements <= MAX_ELEMENTS || bytes <= operands);
-        let fold = known && !lasting && node.outputs.iter().all(small);
+        let fold = known && !lasting && {
+            let operands = node.inputs.iter().flatten().filter_map(bytes).map(|(_, bytes)| bytes).max().unwrap_or(0);
+            let small = |id| bytes(id).is_some_and(|(elements, bytes)| elements <= MAX_ELEMENTS || bytes <= operands);
+            node.outputs.iter().all(small)
+        };
         if fold {
             node.outputs.iter().for_each(|id| constant[id.0 as usize] = true);
         }
