@@ -67,8 +67,8 @@ const COMMANDS: [Command; 8] = [
     },
     Command {
         name: "accuracy",
-        arguments: "FILE.tsv [--model FOLDER]",
-        about: "share of right labels over a file of `sentence<TAB>label` lines with a header",
+        arguments: "FILE.tsv [--model FOLDER] [--dtype TYPE]",
+        about: "share of right labels over a file of `sentence<TAB>label` lines with a header, distance to full precision",
         run: accuracy::run,
     },
     Command {
