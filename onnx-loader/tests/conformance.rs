@@ -198,7 +198,8 @@ fn refusals_say_what_is_missing() {
     );
 }
 
-/// A text gives the same alone as in a batch where it is padded.
+/// A text gives the same alone as in a batch where it is padded: bit for bit where padding is not computed, which goes for
+/// every BERT whose attention is one operator.
 #[test]
 fn padding_changes_nothing() {
     const WORDS: [i64; 12] = [2, 315, 420, 12, 77, 500, 9, 33, 3, 0, 0, 0];
@@ -232,19 +233,24 @@ fn padding_changes_nothing() {
         };
         is_supported(entry) && !other_readers
     };
+    let stacked = std::cell::Cell::new(0);
     for_each_model(wanted, |folder, name, _| {
         let mut session = session(folder, name, Options::default())?;
+        let is_stacked = session.report().operators.iter().any(|(op, _)| op == "AttentionStacked");
+        let tolerance = if is_stacked { 0.0 } else { 1e-5 };
+        stacked.set(stacked.get() + usize::from(is_stacked));
         let ids = WORDS.repeat(LENGTHS.len());
         let mask: Vec<i64> = LENGTHS.iter().flat_map(|&n| (0..WORDS.len()).map(move |i| i64::from(i < n))).collect();
         let batch = run(&mut session, [LENGTHS.len(), WORDS.len()], &ids, &mask)?;
         for (logits, n) in batch.chunks(batch.len() / LENGTHS.len()).zip(LENGTHS) {
             let alone = run(&mut session, [1, n], &WORDS[..n], &vec![1; n])?;
-            if alone.iter().zip(logits).any(|(a, b)| (a - b).abs().is_nan() || (a - b).abs() > 1e-5) {
+            if alone.iter().zip(logits).any(|(a, b)| (a - b).abs().is_nan() || (a - b).abs() > tolerance) {
                 return Err(format!("{n} tokens: {alone:?} alone, {logits:?} padded"));
             }
         }
         Ok(())
     });
+    assert!(stacked.get() > 0, "no model had its padding dropped");
 }
 
 /// Operators that are left where a layer normalisation, a softmax, a GELU, an attention or a linear layer was not found.

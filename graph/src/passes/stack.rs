@@ -21,7 +21,7 @@ use crate::tensor::{Data, TensorView};
 use crate::{Options, Session};
 use std::collections::HashMap;
 
-/// A model on stacked tokens. Its inputs are those of the original, and [`Feeds`] behind them.
+/// A model on stacked tokens. Its inputs are those of the original, and [`FEEDS`] behind them.
 pub struct Stacked {
     /// The model.
     pub model: Model,
