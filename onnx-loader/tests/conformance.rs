@@ -233,7 +233,7 @@ fn padding_changes_nothing() {
         };
         is_supported(entry) && !other_readers
     };
-    let stacked = std::cell::Cell::new(0);
+    let stacked = Cell::new(0);
     for_each_model(wanted, |folder, name, _| {
         let mut session = session(folder, name, Options::default())?;
         let is_stacked = session.report().operators.iter().any(|(op, _)| op == "AttentionStacked");
