@@ -47,7 +47,9 @@ const MC: usize = 128;
 /// Floats of A in a block of rows if panels are expanded: half as many blocks would mean half as many expansions, at
 /// the price of reading A from farther away.
 const EXPANDED: usize = 1 << 17;
-/// With more rows than this the next panel is read ahead; with fewer, little time passes until its use.
+/// With more rows than this the next panel is read ahead; with fewer, little time passes until its use. (Whole models, whose
+/// weights come from memory: for 16 to 32 rows reading ahead takes 3 to 6 % longer, and to go through 64 `k` with all tiles
+/// before the next 64 takes 6 to 12 % longer.)
 const PREFETCH: usize = 32;
 /// Columns that are finished together.
 pub(crate) const FINISH: usize = 4 * NR;
