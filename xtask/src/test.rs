@@ -76,6 +76,9 @@ fn node() -> Result {
     build::package()?;
     announce("types");
     run_command(tools::node()?.args(["node_modules/typescript/bin/tsc", "--project", "tests/js"]))?;
+    // What it has compiled lies outside of any package; Node 18 would take it for CommonJS.
+    let compiled = project::bindings().join("node_modules/.fourlane-tests");
+    shell::write(&compiled.join("package.json"), br#"{ "type": "module" }"#)?;
     let tests: Vec<_> = shell::list(&project::bindings().join("tests/js"))?
         .into_iter()
         .filter(|file| file.to_string_lossy().ends_with(".test.js"))
