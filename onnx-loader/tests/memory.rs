@@ -1,12 +1,12 @@
 //! What a model takes on its way from a file to its first result: the file, a little more, and the arena.
 //!
-//! Everything that is allocated is counted, so the tests run in one thread, as one test. With `FOURLANE_MODELS`, a
-//! list of files, those are loaded and reported as well, and held to the same bound.
+//! Everything that is allocated is counted, so the tests run in one thread, as one test. With `FOURLANE_FILES`, a
+//! list of files with `:` between them, those are loaded and reported as well, and held to the same bound.
 
 use fourlane_graph::{Data, Session, TensorView};
 use fourlane_onnx::{File, LoadError, ModelReader, NoExternalData};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
@@ -112,6 +112,6 @@ fn lengths_are_not_believed() {
 fn memory() {
     lengths_are_not_believed();
     loads_within_its_size(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../bindings/model/onnx/model_quantized.onnx"));
-    let more = std::env::var_os("FOURLANE_MODELS").unwrap_or_default();
-    std::env::split_paths(&more).filter(|path| *path != PathBuf::new()).for_each(|path| loads_within_its_size(&path));
+    let more = std::env::var("FOURLANE_FILES").unwrap_or_default();
+    more.split(':').filter(|path| !path.is_empty()).for_each(|path| loads_within_its_size(Path::new(path)));
 }
