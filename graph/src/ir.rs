@@ -7,9 +7,9 @@
 //! Where two forms of an operator exist (axes as attribute or as input), the IR has one: **shape-like operands are
 //! always inputs**, usually constants. So passes look in one place.
 
+use crate::SortedMap;
 use crate::dim::Dim;
 use bytes::Bytes;
-use std::collections::HashMap;
 
 /// Element type of a tensor.
 ///
@@ -411,7 +411,7 @@ pub struct Model {
     /// In topological order.
     pub nodes: Vec<Node>,
     /// Values that are known.
-    pub constants: HashMap<ValueId, Tensor>,
+    pub constants: SortedMap<ValueId, Tensor>,
     /// How many value ids are in use.
     pub value_count: u32,
 }

@@ -13,6 +13,7 @@ pub mod passes;
 mod plan;
 mod profile;
 mod session;
+mod sorted;
 mod tensor;
 #[cfg(test)]
 mod testing;
@@ -23,4 +24,5 @@ pub use fourlane_kernels::gemm_int8::Mode as IntegerMode;
 pub use ir::Model;
 pub use profile::StepProfile;
 pub use session::{Options, Outputs, Report, Session, ShapeReport};
+pub use sorted::SortedMap;
 pub use tensor::{Data, TensorView};

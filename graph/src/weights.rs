@@ -4,6 +4,7 @@
 //! bytes are let go as soon as they have been taken over, so that a model fed in pieces never exists twice; what an
 //! operator reads as it is stays where it is. Half floats stay halves where they are many: in tables, and in weights.
 
+use crate::SortedMap;
 use crate::error::Error;
 use crate::infer::MAX_TRACKED;
 use crate::ir::{DType, Model, Node, Op, Tensor, ValueId};
@@ -11,7 +12,6 @@ use crate::session::Options;
 use bytes::Bytes;
 use fourlane_kernels::gemm_int8::{Accuracy, Int8, Mode, Packing};
 use fourlane_kernels::{gemm, gemm_f16};
-use std::collections::HashMap;
 
 /// Memory for any element type, aligned for vectors.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl AsRef<[u8]> for Aligned {
 }
 
 /// How an operator wants a constant.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Format {
     /// Row-major in the runtime type.
     Plain,
@@ -71,7 +71,7 @@ pub(crate) fn format(node: &Node, i: usize) -> Format {
 /// All constants of a model.
 #[derive(Default)]
 pub(crate) struct Weights {
-    slots: HashMap<(ValueId, Format), usize>,
+    slots: SortedMap<(ValueId, Format), usize>,
     data: Vec<Stored>,
     /// How often each mode of [`Mode::ALL`] was taken.
     modes: [usize; Mode::ALL.len()],
@@ -146,9 +146,9 @@ impl Weights {
     /// small enough to describe shapes.
     pub fn take(model: &mut Model, integers: Integers, halves: Halves) -> Result<Weights, Error> {
         let mut weights = Weights::default();
-        let mut wanted: HashMap<ValueId, Vec<(Format, String)>> = HashMap::new();
+        let mut wanted: SortedMap<ValueId, Vec<(Format, String)>> = SortedMap::new();
         let mut want = |id: ValueId, format: Format, name: &str| {
-            let formats = wanted.entry(id).or_default();
+            let formats = wanted.get_or_insert_with(id, Vec::new);
             if !formats.iter().any(|(f, _)| *f == format) {
                 formats.push((format, name.to_string()));
             }

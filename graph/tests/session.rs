@@ -27,7 +27,8 @@ fn session() -> Session {
             (zero, Tensor::vector_i64(&[0])),
             (one, Tensor::vector_i64(&[1])),
         ]
-        .into(),
+        .into_iter()
+        .collect(),
         nodes: vec![
             node("length", Op::Shape { start: 1, end: 2 }, &[ids], length),
             node("slice", Op::Slice, &[positions, zero, length], slice),

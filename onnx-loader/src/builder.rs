@@ -8,8 +8,8 @@ use crate::error::{Reason, Reject};
 use crate::external::{ExternalData, ExternalFiles};
 use crate::proto::{TensorProto, data_type};
 use crate::tensor;
+use fourlane_graph::SortedMap;
 use fourlane_graph::ir::{Binary, DType, Model, Node, Op, Tensor, Unary, ValueId};
-use std::collections::HashMap;
 
 /// What is known of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,7 +25,7 @@ pub(crate) struct Builder<'a> {
     pub node: String,
     facts: Vec<Fact>,
     /// Constants that are of 16-bit integers in the file, which all are i64 here, with their type.
-    codes_of_16_bits: HashMap<ValueId, i32>,
+    codes_of_16_bits: SortedMap<ValueId, i32>,
     files: ExternalFiles<'a>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Builder<'a> {
             model: Model::default(),
             node: String::new(),
             facts: Vec::new(),
-            codes_of_16_bits: HashMap::new(),
+            codes_of_16_bits: SortedMap::new(),
             files: ExternalFiles::new(external),
         }
     }

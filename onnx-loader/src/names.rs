@@ -5,15 +5,16 @@
 
 use crate::error::LoadError;
 use crate::proto::{GraphProto, NodeProto};
+use fourlane_graph::SortedMap;
 use fourlane_graph::ir::ValueId;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 /// Where a value comes from; indices into the lists of the file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Maker {
-    Input,
     Initializer(usize),
+    Input,
     Node(usize),
 }
 
@@ -28,26 +29,35 @@ pub(crate) struct Name {
 }
 
 pub(crate) struct Names {
-    by_name: HashMap<String, Name>,
+    by_name: SortedMap<String, Name>,
     /// All nodes, each after those that it reads from, otherwise as in the file.
     pub order: Vec<usize>,
 }
 
 impl Names {
     pub fn of(graph: &GraphProto) -> Result<Names, LoadError> {
-        let mut names = Names { by_name: HashMap::new(), order: Vec::new() };
+        let mut made: Vec<(&str, Maker)> = Vec::new();
         for (index, tensor) in graph.initializer.iter().enumerate() {
-            names.make(&tensor.name, Maker::Initializer(index))?;
+            made.push((&tensor.name, Maker::Initializer(index)));
         }
         for port in &graph.input {
-            // An initializer may be listed as an input too: its default, which nobody overrides here.
-            if !matches!(names.by_name.get(&port.name), Some(Name { maker: Maker::Initializer(_), .. })) {
-                names.make(&port.name, Maker::Input)?;
-            }
+            made.push((&port.name, Maker::Input));
         }
         for (index, node) in graph.node.iter().enumerate() {
             for output in node.output.iter().filter(|name| !name.is_empty()) {
-                names.make(output, Maker::Node(index))?;
+                made.push((output, Maker::Node(index)));
+            }
+        }
+        made.sort_unstable();
+        let mut names = Names { by_name: SortedMap::new(), order: Vec::new() };
+        for (name, maker) in made {
+            match (names.by_name.get(name).map(|first| first.maker), maker) {
+                (None, maker) => {
+                    names.by_name.insert(name.into(), Name { maker, is_read: false, rank: None, value: None });
+                }
+                // An initializer may be listed as an input too: its default, which nobody overrides here.
+                (Some(Maker::Initializer(_)), Maker::Input) => {}
+                _ => return Err(LoadError::DuplicateValue(name.into())),
             }
         }
         for info in &graph.value_info {
@@ -69,14 +79,6 @@ impl Names {
     pub fn set_value(&mut self, name: &str, value: ValueId) {
         if let Some(name) = self.by_name.get_mut(name) {
             name.value = Some(value);
-        }
-    }
-
-    fn make(&mut self, name: &str, maker: Maker) -> Result<(), LoadError> {
-        let new = Name { maker, is_read: false, rank: None, value: None };
-        match self.by_name.insert(name.into(), new) {
-            Some(_) => Err(LoadError::DuplicateValue(name.into())),
-            None => Ok(()),
         }
     }
 

@@ -5,9 +5,9 @@
 //! more to hold it to its instruction set. wasm-opt was tried and left out: at -O3 and -Os the files are 7 % smaller
 //! as they are, 3 % larger in brotli bytes, and not faster.
 
-use crate::shell::{announce, cargo, copy_into, list, make_folder, output, read, remove_folder, write};
+use crate::shell::{announce, cargo, copy_into, list, make_folder, read, remove_folder, write};
 use crate::{Result, opcodes, project, shell, tools};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 use wasm_bindgen_cli_support::Bindgen;
 
@@ -26,6 +26,11 @@ pub const VARIANTS: [Variant; 2] = [
     Variant { name: "simd128", features: "-Ctarget-feature=+simd128", relaxed: false },
     Variant { name: "relaxed", features: "-Ctarget-feature=+simd128,+relaxed-simd", relaxed: true },
 ];
+
+/// A panic is a trap at once: no message, which no page would show, nor the code that formats it, nor names of files.
+const PANICS: [&str; 3] = ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zlocation-detail=none"];
+/// The standard library, compiled along with these flags, for size.
+const STANDARD_LIBRARY: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 
 /// The files of the default model that the package takes along.
 const MODEL: [&str; 5] =
@@ -61,7 +66,7 @@ pub fn package() -> Result {
 
 /// Builds the package with cargo features of the engine.
 fn package_with(features: &str) -> Result {
-    tools::rust_target("wasm32-unknown-unknown")?;
+    tools::rust_source()?;
     tools::npm_packages()?;
     let package = project::package();
     make_folder(&package)?;
@@ -116,22 +121,16 @@ fn engine(variant: &Variant, features: &str, package: &Path) -> Result<String> {
 }
 
 fn run_cargo(variant: &Variant, features: &str, target: &Path) -> Result {
-    // Panic messages name source files: without the folders of this machine, and shorter.
-    let home = output(shell::command("rustc").args(["--print", "sysroot"])).unwrap_or_default();
-    let registry = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    let mut flags = vec![variant.features.to_owned()];
-    flags.push(format!("--remap-path-prefix={}=", project::root().display()));
-    flags.push(format!("--remap-path-prefix={home}=rust"));
-    for source in registry.and_then(|home| list(&home.join("registry/src")).ok()).unwrap_or_default() {
-        flags.push(format!("--remap-path-prefix={}=", source.display()));
-    }
+    let mut flags = vec![variant.features];
+    flags.extend(PANICS);
     shell::run(
         cargo()
             .args(["build", "--package", "fourlane", "--lib", "--profile", "wasm", "--features", features])
             .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
             .arg(target)
+            .args(STANDARD_LIBRARY)
+            // Both are unstable: the version of Rust is a fixed one, so they do not change under us.
+            .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
     )
 }

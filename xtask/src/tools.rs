@@ -20,6 +20,17 @@ pub fn rust_target(target: &str) -> Result {
         .map_err(|_| format!("Rust's target {target} is missing; `rustup target add {target}` brings it"))
 }
 
+/// Makes sure that the source of the standard library is there, which the engine is built with.
+pub fn rust_source() -> Result {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"])).ok_or("`rustc --print sysroot` failed")?;
+    if PathBuf::from(sysroot).join("lib/rustlib/src/rust/library/Cargo.lock").exists() {
+        return Ok(());
+    }
+    announce("rustup component add rust-src");
+    run(command("rustup").args(["component", "add", "rust-src"]))
+        .map_err(|_| "the source of Rust's library is missing; `rustup component add rust-src` brings it".into())
+}
+
 /// A `node` command that starts in `bindings/`.
 pub fn node() -> Result<Command> {
     let wanted = format!("Node {NODE} or newer is needed; nodejs.org and every package manager have it");

@@ -1,10 +1,10 @@
 //! Dead code, common subexpressions, and operators that do nothing.
 
 use super::rewrite::{Draft, Matcher};
+use crate::SortedMap;
 use crate::error::Error;
 use crate::infer::MAX_TRACKED;
-use crate::ir::{Model, Node, Op, Tensor, ValueId};
-use std::collections::HashMap;
+use crate::ir::{Model, Node, Op, ValueId};
 
 /// Removes nodes whose results nobody reads, and constants likewise.
 pub fn dead_code(model: &mut Model) -> usize {
@@ -25,24 +25,22 @@ pub fn dead_code(model: &mut Model) -> usize {
 pub fn common_subexpressions(model: &mut Model) -> usize {
     let mut same = Renaming::new(model);
     // Equal small constants first, so that the nodes that read them become equal.
-    let mut ids: Vec<ValueId> = model.constants.keys().copied().collect();
-    ids.sort_unstable();
-    let mut first: HashMap<(&[usize], &[u8]), ValueId> = HashMap::new();
-    for id in ids {
-        let tensor: &Tensor = &model.constants[&id];
+    let mut first: SortedMap<(&[usize], &[u8]), ValueId> = SortedMap::new();
+    for (id, tensor) in &model.constants {
+        let id = *id;
         if tensor.len() <= MAX_TRACKED {
-            let twin = *first.entry((&tensor.shape, &tensor.data)).or_insert(id);
+            let twin = *first.get_or_insert_with((&tensor.shape, &tensor.data), || id);
             if twin != id && model.constants[&twin].dtype == tensor.dtype {
                 same.rename(id, twin);
             }
         }
     }
     let mut count = 0;
-    let mut known: HashMap<Vec<Option<ValueId>>, Vec<usize>> = HashMap::new();
+    let mut known: SortedMap<Vec<Option<ValueId>>, Vec<usize>> = SortedMap::new();
     for i in 0..model.nodes.len() {
         same.apply(&mut model.nodes[i]);
         let node = &model.nodes[i];
-        let bucket = known.entry(node.inputs.clone()).or_default();
+        let bucket = known.get_or_insert_with(node.inputs.clone(), Vec::new);
         let is_twin = |other: &&usize| {
             let other = &model.nodes[**other];
             other.op == node.op && other.outputs.len() == node.outputs.len()

@@ -2,6 +2,7 @@
 
 use super::layout::is_reshape;
 use super::rewrite::Draft;
+use crate::SortedMap;
 use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
@@ -10,7 +11,6 @@ use crate::ir::{DType, Model, Node, Op, Port, Tensor, ValueId};
 use crate::plan::{Buffer, Plan, View};
 use crate::weights::{Aligned, Halves, Integers, Weights};
 use bytes::Bytes;
-use std::collections::HashMap;
 
 /// A result with more elements than this, and larger than what it is made of, is left to be computed: a constant that
 /// fills a table is cheaper made than kept.
@@ -86,7 +86,7 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
 }
 
 /// The results of a node that reads only constants.
-fn evaluate(node: &Node, constants: &HashMap<ValueId, Tensor>, inference: &Inference) -> Result<Vec<Tensor>, Error> {
+fn evaluate(node: &Node, constants: &SortedMap<ValueId, Tensor>, inference: &Inference) -> Result<Vec<Tensor>, Error> {
     if let (true, Some(tensor)) = (is_reshape(&node.op), node.input(0).and_then(|id| constants.get(&id))) {
         // The same elements, in whatever type they are stored.
         let sizes = inference.shape(node.outputs[0]).map(|shape| shape.iter().map(Dim::known).collect());

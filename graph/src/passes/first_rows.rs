@@ -3,8 +3,8 @@
 //! query, the projection behind attention and the whole feed-forward network run on one row for each text.
 
 use super::rewrite::Fresh;
+use crate::SortedMap;
 use crate::ir::{Model, Node, Op, ValueId};
-use std::collections::HashMap;
 
 /// Moves `Gather(x, firsts)` towards the inputs, past operators whose other rows nobody reads. `tokens` are the values
 /// that have a row for each token.
@@ -37,8 +37,8 @@ pub fn run(model: &mut Model, tokens: &[ValueId], firsts: ValueId) {
         }
     }
     let mut fresh = Fresh::after(model);
-    let mut selected: HashMap<ValueId, ValueId> = HashMap::new();
-    let mut renamed: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut selected: SortedMap<ValueId, ValueId> = SortedMap::new();
+    let mut renamed: SortedMap<ValueId, ValueId> = SortedMap::new();
     for (mut node, moved) in std::mem::take(&mut model.nodes).into_iter().zip(moved) {
         for id in node.inputs.iter_mut().flatten() {
             *id = renamed.get(id).copied().unwrap_or(*id);
@@ -53,7 +53,7 @@ pub fn run(model: &mut Model, tokens: &[ValueId], firsts: ValueId) {
         if moved {
             for j in 0..node.inputs.len() {
                 if let Some(id) = node.inputs[j].filter(|id| has_rows[id.0 as usize] && is_selected(&node.op, j)) {
-                    node.inputs[j] = Some(*selected.entry(id).or_insert_with(|| {
+                    node.inputs[j] = Some(*selected.get_or_insert_with(id, || {
                         let axis = i64::from(!is_vector[id.0 as usize]);
                         fresh.node(Op::Gather { axis }, &[id, firsts], &node.name)
                     }));

@@ -13,13 +13,13 @@
 
 use super::rewrite::{Fresh, Matcher};
 use super::{cleanup, first_rows};
+use crate::SortedMap;
 use crate::dim::{Dim, Symbol};
 use crate::error::Error;
 use crate::infer;
 use crate::ir::{DType, Model, Node, Op, Port, PortDim, ValueId};
 use crate::tensor::{Data, TensorView};
 use crate::{Options, Session};
-use std::collections::HashMap;
 
 /// A model on stacked tokens. Its inputs are those of the original, and [`FEEDS`] behind them.
 pub struct Stacked {
@@ -91,7 +91,7 @@ pub fn run(model: &Model) -> Result<Option<Stacked>, Error> {
         feeds,
         grid: model.inputs[grid].value,
         hides_only,
-        stacked: HashMap::new(),
+        stacked: SortedMap::new(),
         with_tokens: Vec::new(),
         fresh,
     };
@@ -272,7 +272,7 @@ struct Stacker<'m> {
     grid: ValueId,
     hides_only: bool,
     /// `[batch, seq, ...]` values (and `[batch * seq]` ones of quantisation) by their stacked forms.
-    stacked: HashMap<ValueId, ValueId>,
+    stacked: SortedMap<ValueId, ValueId>,
     /// All new values that have a row for each token.
     with_tokens: Vec<ValueId>,
     fresh: Fresh,

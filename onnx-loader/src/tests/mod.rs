@@ -169,7 +169,7 @@ fn zeros(name: &str, data_type: i32, dims: &[i64], bytes: usize) -> TensorProto 
 /// One line a node, `%1 = Op(attributes) x [2, 3] %0`, and the outputs. Short constants are written out.
 fn text(model: &Model) -> String {
     let mut names: HashMap<ValueId, String> = model.inputs.iter().map(|p| (p.value, p.name.clone())).collect();
-    for (&value, tensor) in &model.constants {
+    for &(value, ref tensor) in &model.constants {
         let elements = match tensor.dtype {
             _ if tensor.len() > 4 => format!("{}{:?}", tensor.dtype.name(), tensor.shape),
             DType::F32 | DType::F16 | DType::BF16 => format!("{:?}", tensor.floats().unwrap()),
