@@ -13,6 +13,7 @@ mod gelu;
 mod layer_norm;
 mod layout;
 mod linear;
+mod mask;
 mod per_row;
 mod quantized;
 mod rewrite;

@@ -1,0 +1,161 @@
+//! What a model's attention masks hide: found out by computing them for a few made-up inputs, since exporters spell masks
+//! in more ways than there are patterns for.
+
+use super::rewrite::Matcher;
+use crate::error::Error;
+use crate::ir::{DType, Model, Node, Op, Port, PortDim, ValueId};
+use crate::tensor::{Data, TensorView};
+use crate::{Options, Session};
+
+/// How strongly a hidden key must be hidden: onnxruntime's operators add -10000, everyone else more.
+const HIDDEN: f32 = -9000.0;
+
+/// How a model says what padding is.
+pub(super) struct Padding {
+    /// The input that every attention takes it from; `None` if there is no mask at all.
+    pub mask: Option<usize>,
+    /// An input of the shape `[batch, seq]`.
+    pub grid: usize,
+    /// Whether masks are zero where they do not hide.
+    pub hides_only: bool,
+}
+
+impl Padding {
+    /// `None` if attention hides other things than padding.
+    pub fn of(model: &Model, m: &Matcher) -> Result<Option<Padding>, Error> {
+        let attentions: Vec<&Node> = model.nodes.iter().filter(|n| matches!(n.op, Op::Attention { .. })).collect();
+        let Some([batch, seq, _]) = attentions.first().and_then(|n| m.shape(n.input(0)?)) else { return Ok(None) };
+        let is_grid = |port: &Port| m.shape(port.value).is_some_and(|shape| shape == [batch.clone(), seq.clone()]);
+        let Some(grid) = model.inputs.iter().position(is_grid) else { return Ok(None) };
+        let mut masks: Vec<ValueId> = attentions.iter().filter_map(|n| n.input(3)).collect();
+        if masks.is_empty() {
+            return Ok(Some(Padding { mask: None, grid, hides_only: true }));
+        }
+        if masks.len() < attentions.len() {
+            return Ok(None);
+        }
+        masks.sort_unstable();
+        masks.dedup();
+        // What the masks are made of.
+        let mut wanted = vec![false; model.value_count as usize];
+        masks.iter().for_each(|id| wanted[id.0 as usize] = true);
+        let mut nodes: Vec<Node> = Vec::new();
+        for node in model.nodes.iter().rev() {
+            if node.outputs.iter().any(|id| wanted[id.0 as usize]) {
+                node.inputs.iter().flatten().for_each(|id| wanted[id.0 as usize] = true);
+                nodes.push(node.clone());
+            }
+        }
+        nodes.reverse();
+        let mut sources = (0..model.inputs.len()).filter(|&i| wanted[model.inputs[i].value.0 as usize]);
+        let (Some(source), None) = (sources.next(), sources.next()) else { return Ok(None) };
+        let outputs = masks.iter().map(|&value| Port { name: String::new(), value, dtype: DType::F32, dims: None });
+        let constants = model.constants.iter().filter(|(id, _)| wanted[id.0 as usize]).map(|(id, t)| (*id, t.clone()));
+        let part = Model {
+            inputs: model.inputs.clone(),
+            outputs: outputs.collect(),
+            nodes,
+            constants: constants.collect(),
+            value_count: model.value_count,
+        };
+        let visible = largest_visible(part, source, grid);
+        Ok(visible.map(|largest| Padding { mask: Some(source), grid, hides_only: largest == 0.0 }))
+    }
+}
+
+/// The largest magnitude that outputs have for keys at which input `source` is 1, if they are under [`HIDDEN`] for those
+/// at which it is 0, and far above for the others. All inputs have the shape of input `grid`, or it is not found out.
+fn largest_visible(part: Model, source: usize, grid: usize) -> Option<f32> {
+    let size = |axis: usize, free: usize| match part.inputs[grid].dims.as_deref().map(|dims| &dims[axis]) {
+        Some(PortDim::Fixed(n)) => *n,
+        _ => free,
+    };
+    // Exporters have been seen to give the batch of the mask a name of its own.
+    let shape @ [rows, columns] = [size(0, 3), size(1, 5)];
+    let mut session = Session::with_options(part, Options { optimize: false, ..Options::default() }).ok()?;
+    let mut largest = 0f32;
+    // Full rows, then shorter ones, of at least one token each.
+    for missing in [0, columns / 2, columns - 1] {
+        let length = |row: usize| columns - if row.is_multiple_of(2) { missing } else { missing / 2 };
+        let lengths: Vec<usize> = (0..rows).map(length).collect();
+        let flags = lengths.iter().flat_map(|&length| (0..columns).map(move |i| i64::from(i < length))).collect();
+        for (mask_shape, mask) in run_with(&mut session, source, flags, &shape)? {
+            largest = largest.max(visible(&mask_shape, &mask, &lengths, columns)?);
+        }
+    }
+    (largest < -HIDDEN / 10.0).then_some(largest)
+}
+
+/// The largest magnitude of a mask, which broadcasts to `[texts, heads, columns, columns]`, within the texts; `None` if it
+/// shows them anything else.
+fn visible(shape: &[usize], mask: &[f32], lengths: &[usize], columns: usize) -> Option<f32> {
+    let mut padded = [1; 4];
+    padded.get_mut(4usize.checked_sub(shape.len())?..)?.copy_from_slice(shape);
+    let [texts, heads, queries, keys] = padded;
+    let fits = [(texts, lengths.len()), (queries, columns), (keys, columns)];
+    if fits.iter().any(|&(size, whole)| size != 1 && size != whole) {
+        return None;
+    }
+    let mut largest = 0f32;
+    for (text, &length) in lengths.iter().enumerate() {
+        for (head, query) in (0..heads).flat_map(|head| (0..length).map(move |query| (head, query))) {
+            let row = ((text.min(texts - 1) * heads + head) * queries + query.min(queries - 1)) * keys;
+            for key in 0..columns {
+                let value = mask[row + key.min(keys - 1)];
+                match key < length {
+                    true => largest = if value.is_finite() { largest.max(value.abs()) } else { f32::INFINITY },
+                    false if value <= HIDDEN => {}
+                    false => return None,
+                }
+            }
+        }
+    }
+    Some(largest)
+}
+
+/// The outputs of `session` for this content of input `source`, the others being zero.
+fn run_with(
+    session: &mut Session,
+    source: usize,
+    flags: Vec<i64>,
+    shape: &[usize],
+) -> Option<Vec<(Vec<usize>, Vec<f32>)>> {
+    let mut inputs = Vec::new();
+    for (i, port) in session.inputs().iter().enumerate() {
+        let values = if i == source { flags.clone() } else { vec![0; flags.len()] };
+        inputs.push((port.name.clone(), Elements::of(port.dtype, values)?));
+    }
+    let views: Vec<_> =
+        inputs.iter().map(|(name, data)| (name.as_str(), TensorView { shape, data: data.view() })).collect();
+    let outputs = session.run(&views).ok()?;
+    outputs.iter().map(|(_, tensor)| Some((tensor.shape.to_vec(), tensor.data.as_f32()?.to_vec()))).collect()
+}
+
+/// Numbers as an input takes them.
+enum Elements {
+    I64(Vec<i64>),
+    I32(Vec<i32>),
+    F32(Vec<f32>),
+    Bool(Vec<u8>),
+}
+
+impl Elements {
+    fn of(dtype: DType, values: Vec<i64>) -> Option<Elements> {
+        Some(match dtype.runtime() {
+            DType::I64 => Elements::I64(values),
+            DType::I32 => Elements::I32(values.iter().map(|&v| v as i32).collect()),
+            DType::F32 => Elements::F32(values.iter().map(|&v| v as f32).collect()),
+            DType::Bool => Elements::Bool(values.iter().map(|&v| v as u8).collect()),
+            _ => return None,
+        })
+    }
+
+    fn view(&self) -> Data<'_> {
+        match self {
+            Elements::I64(v) => Data::I64(v),
+            Elements::I32(v) => Data::I32(v),
+            Elements::F32(v) => Data::F32(v),
+            Elements::Bool(v) => Data::Bool(v),
+        }
+    }
+}
