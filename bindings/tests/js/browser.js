@@ -129,11 +129,13 @@ test('a model that is kept is not fetched again, and a wrong one is', async () =
 test('the engine restarts after a crash', async () => {
   const { page } = await open();
   const outcome = await page.evaluate(async () => {
-    const { InferenceSession } = await import('/pkg/ort.js');
+    const { InferenceSession, Tensor } = await import('/pkg/ort.js');
     const { pipeline } = await import('/pkg/index.js');
+    const session = await InferenceSession.create('/pkg/model/onnx/model_quantized.onnx');
     // All that a wasm module can address: this traps when it is copied inside.
-    const huge = new Uint8Array(2 ** 32 - 2 ** 20);
-    const { code } = await InferenceSession.create(huge).catch((error) => error);
+    const length = 2 ** 29 - 2 ** 17;
+    const huge = new Tensor('int64', new BigInt64Array(length), [1, length]);
+    const { code } = await session.run({ input_ids: huge, attention_mask: huge }).catch((error) => error);
     const classify = await pipeline('sentiment-analysis');
     return [code, (await classify('A warm, funny, wonderful film.'))[0].label];
   });
