@@ -365,7 +365,7 @@ impl Session {
             PortDim::Fixed(n) => Some(*n),
             PortDim::Symbol(name) => values.get(self.symbols.iter().position(|s| s == name)?).copied(),
         };
-        port.dims.as_ref()?.iter().map(size).product()
+        port.dims.as_ref()?.iter().map(size).try_fold(1, |product: usize, size| product.checked_mul(size?))
     }
 
     /// Bytes of memory held now: weights, arena and the numbers of plans.
