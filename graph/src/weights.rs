@@ -166,11 +166,10 @@ impl Weights {
         model.constants.retain(|id, _| wanted.contains_key(id));
         // One after the other in the order of their names, about that of the file: each is packed into what the one
         // before it has left.
-        let end = model.constants.keys().map(|id| id.0 + 1).max().unwrap_or(0);
-        for id in (0..end).map(ValueId) {
-            let Some(tensor) = model.constants.get_mut(&id) else { continue };
-            for (format, node) in &wanted[&id] {
-                weights.slots.insert((id, *format), weights.data.len());
+        for (id, formats) in &wanted {
+            let Some(tensor) = model.constants.get_mut(id) else { continue };
+            for (format, node) in formats {
+                weights.slots.insert((*id, *format), weights.data.len());
                 let stored = match format {
                     Format::Plain => plain(tensor)?,
                     Format::Table => table(tensor)?,
