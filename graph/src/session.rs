@@ -25,6 +25,8 @@ pub struct Session {
     limits: Vec<Limit>,
     plans: Vec<Cached>,
     arena: Aligned,
+    /// Whether floats are computed as onnxruntime does.
+    literal: bool,
     fused: Vec<(&'static str, usize)>,
 }
 
@@ -68,7 +70,8 @@ pub struct Options {
     /// what the passes are tested against.
     pub optimize: bool,
     /// Whether the graph is followed to the letter where a model is quantised dynamically: one range per tensor, as ONNX
-    /// defines it; and everything is computed, on padding and for tokens that nothing reads, too. Otherwise each row
+    /// defines it, of floats with the bits that onnxruntime gives them ([`fourlane_kernels::literal`]), operator by
+    /// operator; and everything is computed, on padding and for tokens that nothing reads, too. Otherwise each row
     /// (token) has a range of its own, which is closer to the model before quantisation, and a text costs and gives what
     /// it does alone and without padding.
     pub literal: bool,
@@ -103,8 +106,11 @@ impl Session {
     /// As there.
     pub fn with_options(mut model: Model, options: Options) -> Result<Session, Error> {
         check::check(&model)?;
-        let fused =
-            if options.optimize { passes::run(&mut model, &options)? } else { passes::run_required(&mut model)? };
+        let literal = passes::is_literal(&model, &options);
+        let fused = match options.optimize {
+            true => passes::run(&mut model, &options)?,
+            false => passes::run_required(&mut model, literal)?,
+        };
         let mut limits = infer::symbolic(&model)?.limits;
         limits.sort_by_key(|l| (l.0, l.1));
         limits.dedup_by_key(|l| l.0);
@@ -114,7 +120,7 @@ impl Session {
         let halves = if options.expand_halves { Halves::Expanded } else { Halves::Kept };
         let weights = take_weights(&mut model, stacked.as_mut().map(|stacked| &mut stacked.model), integers, halves)?;
         let (plans, arena) = (Vec::new(), Aligned::default());
-        let session = Session { model, stacked, weights, symbols, limits, plans, arena, fused };
+        let session = Session { model, stacked, weights, symbols, limits, plans, arena, literal, fused };
         // What the smallest shape cannot do, no shape can: better said now than at the first text.
         session.plan(&vec![1; session.symbols.len()], None)?;
         Ok(session)
@@ -159,7 +165,7 @@ impl Session {
     ) -> Result<Outputs<'_>, Error> {
         let index = self.prepare(inputs)?;
         let padding = self.padding(inputs);
-        let Session { model, stacked, weights, plans, arena, .. } = self;
+        let Session { model, stacked, weights, plans, arena, literal, .. } = self;
         let Cached { plan, tokens, .. } = &plans[index];
         for (port, view) in model.inputs.iter().zip(&plan.inputs) {
             if let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) {
@@ -175,7 +181,7 @@ impl Session {
             }
             _ => &*model,
         };
-        let memory = Memory::new(arena.bytes_mut(), weights, plan);
+        let memory = Memory::new(arena.bytes_mut(), weights, plan, *literal);
         for next in &plan.steps {
             step(&model.nodes[next.node], next, &memory)?;
         }

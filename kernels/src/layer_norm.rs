@@ -51,7 +51,7 @@ pub fn layer_norm_in_place(
     }
 }
 
-fn check(x: &[f32], rows: usize, cols: usize, scale: Option<&[f32]>, bias: Option<&[f32]>) {
+pub(crate) fn check(x: &[f32], rows: usize, cols: usize, scale: Option<&[f32]>, bias: Option<&[f32]>) {
     assert!(Some(x.len()) == rows.checked_mul(cols), "layer_norm: x is not [rows, cols]");
     assert!(scale.is_none_or(|scale| scale.len() == cols), "layer_norm: scale is not [cols]");
     assert!(bias.is_none_or(|bias| bias.len() == cols), "layer_norm: bias is not [cols]");

@@ -24,6 +24,7 @@ pub mod gemm_blocks;
 pub mod gemm_f16;
 pub mod gemm_int8;
 pub mod layer_norm;
+pub mod literal;
 mod math;
 mod nest;
 pub mod quantize;

@@ -1,11 +1,12 @@
 //! Reductions along one axis.
 //!
-//! Along the last axis a row collapses within vectors. Along any other, whole rows are combined element by element,
-//! in the order in which they lie in memory.
+//! Along the last axis a row collapses within vectors, in the order in which Eigen adds, which onnxruntime has its means
+//! from. Along any other, whole rows are combined element by element, in the order in which they lie in memory.
 
 use crate::arch::F32x4;
-use crate::slices::{fold, load, map, starts, store};
+use crate::slices::{load, map, starts, store};
 use crate::vector::FloatVector;
+use std::array::from_fn;
 
 /// How numbers are combined, see [`reduce`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,10 +49,18 @@ pub fn reduce(op: ReduceOp, outer: usize, len: usize, inner: usize, x: &[f32], o
 #[inline(always)]
 fn combine(x: &[f32], out: &mut [f32], neutral: f32, f: impl Fn(F32x4, F32x4) -> F32x4 + Copy) {
     if let [out] = out {
+        let (vectors, rest) = x.as_chunks();
+        let (pairs, single) = vectors.as_chunks::<2>();
+        let mut sums = [F32x4::splat(neutral); 2];
+        for pair in pairs {
+            sums = from_fn(|i| f(sums[i], F32x4::from_array(pair[i])));
+        }
+        let sum = f(sums[0], sums[1]);
+        let [a, b, c, d] = single.iter().fold(sum, |sum, &x| f(sum, F32x4::from_array(x))).to_array();
         // Halves of the last vector, then its halves' halves.
-        let [a, b, c, d] = fold(x, neutral, F32x4::splat(neutral), f, f);
         let [ac, bd, ..] = f(F32x4::from_array([a, b, 0.0, 0.0]), F32x4::from_array([c, d, 0.0, 0.0])).to_array();
-        *out = f(F32x4::splat(ac), F32x4::splat(bd)).to_array()[0];
+        let sum = f(F32x4::splat(ac), F32x4::splat(bd));
+        *out = rest.iter().fold(sum, |sum, &x| f(sum, F32x4::splat(x))).to_array()[0];
         return;
     }
     out.fill(neutral);

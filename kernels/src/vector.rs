@@ -40,6 +40,10 @@ pub(crate) trait FloatVector:
     /// `self * b + c`, with one rounding where the hardware has it and two elsewhere.
     fn mul_add(self, b: Self, c: Self) -> Self;
 
+    /// `self * b + c` with one rounding on any instruction set, for a multiple of the time: exact in `f64` up to the sum,
+    /// which is rounded twice. (Where that is not as good as once, one time in 2^29, results are the same everywhere.)
+    fn fused_mul_add(self, b: Self, c: Self) -> Self;
+
     /// `if other < self { other } else { self }` in each lane: a NaN of `self` stays, a NaN of `other` is ignored.
     fn min(self, other: Self) -> Self;
 

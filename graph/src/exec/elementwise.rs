@@ -6,7 +6,7 @@ use crate::exec::Memory;
 use crate::ir::{Binary, DType, Unary};
 use crate::plan::{MAX_RANK, Sizes, Step, View};
 use fourlane_kernels::binary::{self, BinaryOp};
-use fourlane_kernels::unary;
+use fourlane_kernels::{literal, unary};
 
 /// Integers that i64 arithmetic can be brought back to.
 pub(super) trait FromI64 {
@@ -85,7 +85,8 @@ pub(super) fn unary(op: Unary, step: &Step, memory: &Memory) {
         (_, DType::I32) => map(memory.read(view), memory.write(out), |x: i32| integer_unary(op, x.into()) as i32),
         _ => {
             if let Some(op) = op.into() {
-                unary::apply(op, in_place(step, memory));
+                let apply = if memory.literal { literal::apply } else { unary::apply };
+                apply(op, in_place(step, memory));
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::ir::{Activation, DType, Op};
 use crate::plan::{MAX_RANK, Sizes, Step, View};
 use fourlane_kernels::attention::{self, Mask, Rows};
 use fourlane_kernels::gemm::{self, Epilogue};
-use fourlane_kernels::gemm_f16;
+use fourlane_kernels::{gemm_f16, literal};
 
 /// Working memory, in floats, of `MatMul`, `Gemm` (a packed second operand) and `Attention`.
 pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
@@ -115,7 +115,7 @@ pub(super) fn matmul(step: &Step, memory: &Memory) {
         let (at_a, at_b) = stack.pair(i);
         gemm::pack_b(k, n, &y[at_b * k * n..][..k * n], n, 1, packed);
         let (x, result) = (&x[at_a * m * k..][..m * k], &mut result[i * m * n..][..m * n]);
-        gemm::gemm(m, n, k, x, k, packed, result, n, &Epilogue::default());
+        product(m, n, k, x, packed, result, &Epilogue::default(), literal::depth(k, n), memory);
     }
 }
 
@@ -126,7 +126,8 @@ pub(super) fn gemm(alpha: f32, beta: f32, trans_b: bool, step: &Step, memory: &M
     let packed = scratch(step, memory);
     gemm::pack_b(k, n, memory.read(b), row_stride, col_stride, packed);
     let result: &mut [f32] = memory.write(out);
-    gemm::gemm(m, n, k, memory.read(a), k, packed, result, n, &Epilogue { alpha, ..Epilogue::default() });
+    let epilogue = Epilogue { alpha, ..Epilogue::default() };
+    product(m, n, k, memory.read(a), packed, result, &epilogue, literal::CONSTANT_DEPTH, memory);
     if let Some(c) = step.inputs.get(2).and_then(Option::as_ref) {
         let (strides, c) = (broadcast_strides(&c.shape, &out.shape), memory.read::<f32>(c));
         for (i, x) in result.iter_mut().enumerate() {
@@ -144,7 +145,25 @@ pub(super) fn linear(activation: Activation, alpha: f32, step: &Step, memory: &M
     let (a, weight, c) = (memory.read(x), operand(step, 1), memory.write(out));
     match weight.dtype {
         DType::F16 => gemm_f16::gemm(m, n, k, a, k, memory.read(weight), c, n, &epilogue, scratch(step, memory)),
-        _ => gemm::gemm(m, n, k, a, k, memory.read(weight), c, n, &epilogue),
+        _ => product(m, n, k, a, memory.read(weight), c, &epilogue, literal::CONSTANT_DEPTH, memory),
+    }
+}
+
+/// `depth` counts only where the order of additions is that of onnxruntime.
+fn product(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[f32],
+    packed_b: &[f32],
+    c: &mut [f32],
+    epilogue: &Epilogue,
+    depth: usize,
+    memory: &Memory,
+) {
+    match memory.literal {
+        true => literal::gemm(m, n, k, a, k, packed_b, c, n, epilogue, depth),
+        false => gemm::gemm(m, n, k, a, k, packed_b, c, n, epilogue),
     }
 }
 

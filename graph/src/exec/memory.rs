@@ -10,13 +10,15 @@ pub(crate) struct Memory<'a> {
     len: usize,
     weights: &'a Weights,
     plan: &'a Plan,
+    /// Whether floats are computed as in [`fourlane_kernels::literal`].
+    pub literal: bool,
 }
 
 impl<'a> Memory<'a> {
     /// `arena` is at least as large as the plan says, and aligned to 16 bytes.
-    pub fn new(arena: &'a mut [u8], weights: &'a Weights, plan: &'a Plan) -> Memory<'a> {
+    pub fn new(arena: &'a mut [u8], weights: &'a Weights, plan: &'a Plan, literal: bool) -> Memory<'a> {
         assert!(arena.len() >= plan.arena && (arena.as_ptr() as usize).is_multiple_of(16));
-        Memory { arena: arena.as_mut_ptr(), len: arena.len(), weights, plan }
+        Memory { arena: arena.as_mut_ptr(), len: arena.len(), weights, plan, literal }
     }
 
     /// The elements of an operand.

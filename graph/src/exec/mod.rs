@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::ir::{DType, Node, Op, Reduce, Unary};
 use crate::plan::{Sizes, Step};
 use fourlane_kernels::reduce::{self, ReduceOp};
-use fourlane_kernels::{gemm_blocks, layer_norm, softmax};
+use fourlane_kernels::{gemm_blocks, layer_norm, literal, softmax};
 pub(crate) use memory::Memory;
 
 /// Working memory of a node on operands of these types and shapes.
@@ -122,7 +122,8 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
             let (shape, x) = (step.outputs[0].shape, in_place(step, memory));
             let axis = crate::infer::normalize_axis(*axis, shape.len()).unwrap_or(0);
             let cols = if *coerced { shape[axis..].iter().product() } else { shape.get(axis).copied().unwrap_or(1) };
-            softmax::softmax(x, x.len() / cols.max(1), cols);
+            let softmax = if memory.literal { literal::softmax } else { softmax::softmax };
+            softmax(x, x.len() / cols.max(1), cols);
         }
         Op::LayerNorm { axis, epsilon } => {
             let shape = step.outputs[0].shape;
@@ -130,7 +131,9 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
             let (rows, cols) = (shape[..axis].iter().product(), shape[axis..].iter().product());
             let operand = |i| optional(step, memory, i);
             let x = in_place(step, memory);
-            layer_norm::layer_norm_in_place(x, rows, cols, operand(1), operand(2), *epsilon);
+            let normalize =
+                if memory.literal { literal::layer_norm_in_place } else { layer_norm::layer_norm_in_place };
+            normalize(x, rows, cols, operand(1), operand(2), *epsilon);
         }
         Op::MatMul => matrix::matmul(step, memory),
         Op::Gemm { alpha, beta, trans_b, .. } => matrix::gemm(*alpha, *beta, *trans_b, step, memory),

@@ -12,13 +12,40 @@ use crate::ir::{Binary, Node, Op, Tensor, Unary, ValueId};
 
 /// Fuses attention; [`Op::AttentionHeads`] is spelt out before, so that there is one pattern.
 pub fn run(model: &mut Draft) -> Result<usize, Error> {
-    spell_out(model)?;
+    spell_out(model, false)?;
     rewrite(model, attention)
 }
 
-/// Writes [`Op::AttentionHeads`] in the operators that it stands for.
-pub fn spell_out(model: &mut Draft) -> Result<usize, Error> {
+/// Writes [`Op::AttentionHeads`], and [`Op::Attention`] if `all`, in the operators that they stand for.
+pub fn spell_out(model: &mut Draft, all: bool) -> Result<usize, Error> {
+    if all {
+        rewrite(model, heads_apart)?;
+    }
     rewrite(model, heads_spelt_out)
+}
+
+/// [`Op::Attention`] as [`Op::AttentionHeads`], whose heads have an axis of their own.
+fn heads_apart(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let Op::Attention { heads, scale } = node.op else { return None };
+    let output = *node.outputs.first()?;
+    let dims = m.shape(output)?.to_vec();
+    let swap = |x: ValueId, fresh: &mut Fresh| {
+        fresh.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[x], &node.name)
+    };
+    let mut inputs = node.inputs.clone();
+    for slot in inputs.iter_mut().take(3) {
+        let x = (*slot)?;
+        let apart = fresh.constant(Tensor::vector_i64(&[0, 0, i64::try_from(heads).ok()?, -1]));
+        let x = fresh.node(Op::Reshape { allow_zero: false }, &[x, apart], &node.name);
+        *slot = Some(swap(x, fresh));
+    }
+    let result = fresh.value();
+    let op = Op::AttentionHeads { scale: Some(scale) };
+    fresh.push(Node { op, inputs, outputs: vec![result], name: node.name.clone() });
+    let rows = swap(result, fresh);
+    let together = fresh.dims(&dims, &node.name);
+    fresh.finish(Op::Reshape { allow_zero: true }, &[rows, together], output, &node.name);
+    Some(())
 }
 
 fn heads_spelt_out(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {

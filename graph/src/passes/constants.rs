@@ -118,7 +118,7 @@ fn evaluate(node: &Node, constants: &SortedMap<ValueId, Tensor>, inference: &Inf
     let weights = Weights::take(&mut part, Integers::ANYWHERE, Halves::Kept)?;
     let plan = Plan::new(&part, &infer::infer(&part, &[])?, &weights)?;
     let mut arena = Aligned::new(plan.arena)?;
-    let memory = Memory::new(arena.bytes_mut(), &weights, &plan);
+    let memory = Memory::new(arena.bytes_mut(), &weights, &plan, false);
     for step in &plan.steps {
         exec::run(&part.nodes[step.node], step, &memory)?;
     }

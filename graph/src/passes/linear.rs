@@ -36,8 +36,9 @@ pub fn unflatten(model: &mut Draft) -> Result<usize, Error> {
 }
 
 /// Lets linear layers swallow one more operator each; to be repeated until there is none.
-pub fn epilogue(model: &mut Draft) -> Result<usize, Error> {
-    rewrite(model, |m, node, fresh| activation(m, node, fresh).or_else(|| addition(m, node, fresh)))
+/// If `literal`, an activation must be exact.
+pub fn epilogue(model: &mut Draft, literal: bool) -> Result<usize, Error> {
+    rewrite(model, |m, node, fresh| activation(m, node, literal, fresh).or_else(|| addition(m, node, fresh)))
 }
 
 fn is_float_matrix(m: &Matcher, value: ValueId) -> bool {
@@ -114,9 +115,10 @@ fn with_operand(linear: &Node, slot: usize, value: ValueId, output: ValueId) -> 
     fused
 }
 
-fn activation(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+fn activation(m: &Matcher, node: &Node, literal: bool, fresh: &mut Fresh) -> Option<()> {
     let wanted = match node.op {
         Op::Unary(Unary::Relu) => Activation::Relu,
+        _ if literal => return None,
         Op::Unary(Unary::Gelu) => Activation::Gelu,
         Op::Unary(Unary::GeluTanh) => Activation::GeluTanh,
         Op::Unary(Unary::Tanh) => Activation::Tanh,

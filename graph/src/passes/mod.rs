@@ -23,7 +23,7 @@ pub mod stack;
 
 use crate::Options;
 use crate::error::Error;
-use crate::ir::Model;
+use crate::ir::{Model, Op};
 use rewrite::Draft;
 
 /// More rounds than any exporter's nesting needs.
@@ -43,7 +43,13 @@ pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
     Ok(found)
 }
 
+/// Whether floats are to have the bits that the graph gives them, operator by operator: they decide about bytes.
+pub fn is_literal(model: &Model, options: &Options) -> bool {
+    options.literal && model.nodes.iter().any(|node| node.op == Op::DynamicQuantizeLinear)
+}
+
 fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
+    let literal = is_literal(model, options);
     let mut found = Found::new();
     for _ in 0..MAX_ROUNDS {
         simplify(model, &mut found, true)?;
@@ -56,13 +62,17 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
     simplify(model, &mut found, false)?;
     note(&mut found, "linear layer", linear::run(model)?);
     simplify(model, &mut found, false)?;
-    note(&mut found, "GELU", gelu::run(model)?);
-    note(&mut found, "layer normalisation", layer_norm::run(model)?);
-    note(&mut found, "softmax", softmax::run(model)?);
-    note(&mut found, "attention", attention::run(model)?);
+    if literal {
+        attention::spell_out(model, true)?;
+    } else {
+        note(&mut found, "GELU", gelu::run(model)?);
+        note(&mut found, "layer normalisation", layer_norm::run(model)?);
+        note(&mut found, "softmax", softmax::run(model)?);
+        note(&mut found, "attention", attention::run(model)?);
+    }
     simplify(model, &mut found, false)?;
     for _ in 0..MAX_ROUNDS {
-        let count = linear::epilogue(model)?;
+        let count = linear::epilogue(model, literal)?;
         cleanup::dead_code(model);
         note(&mut found, "bias, activation or residual into linear layer", count);
         if count == 0 {
@@ -81,9 +91,9 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_required(model: &mut Model) -> Result<Found, Error> {
+pub fn run_required(model: &mut Model, literal: bool) -> Result<Found, Error> {
     let mut draft = Draft::new(std::mem::take(model));
-    attention::spell_out(&mut draft)?;
+    attention::spell_out(&mut draft, literal)?;
     *model = draft.into_model();
     Ok(Found::new())
 }

@@ -85,6 +85,11 @@ impl FloatVector for F32x4 {
     }
 
     #[inline(always)]
+    fn fused_mul_add(self, b: Self, c: Self) -> Self {
+        F32x4(from_fn(|i| (f64::from(self.0[i]) * f64::from(b.0[i]) + f64::from(c.0[i])) as f32))
+    }
+
+    #[inline(always)]
     fn min(self, other: Self) -> Self {
         F32x4(from_fn(|i| if other.0[i] < self.0[i] { other.0[i] } else { self.0[i] }))
     }
