@@ -172,7 +172,7 @@ pub fn apply(op: UnaryOp, x: &mut [f32]) {
         UnaryOp::Tanh => each(x, tanh),
         UnaryOp::Gelu => each(x, |x| half * x * (erf(x * F32x4::splat(FRAC_1_SQRT_2)) + one)),
         UnaryOp::GeluTanh => each(x, |x| {
-            let sum = F32x4::splat(0.035_677_41) * x * x + F32x4::splat(0.797_884_6);
+            let sum = F32x4::splat(0.035_677_407) * x * x + F32x4::splat(0.797_884_6);
             half * x * (tanh(x * sum) + one)
         }),
         _ => unary::apply(op, x),
@@ -215,12 +215,12 @@ const TANH_ABOVE: [f32; 7] = [
     -2.760_768_4e-16,
     2.000_188e-13,
     -8.604_672e-11,
-    5.122_297e-8,
-    1.485_722_4e-5,
+    5.122_297_3e-8,
+    1.485_722_35e-5,
     6.372_619_5e-4,
     4.893_524_5e-3,
 ];
-const TANH_BELOW: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
+const TANH_BELOW: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
 
 /// `e^x` for `x <= 0`.
 #[inline(never)]

@@ -2,7 +2,6 @@
 
 use super::layout::is_reshape;
 use super::rewrite::Draft;
-use crate::SortedMap;
 use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
@@ -72,7 +71,7 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
             model.nodes.push(node);
             continue;
         }
-        let results = evaluate(&node, &model.constants, &inference)?;
+        let results = evaluate(&node, model, &inference)?;
         for id in node.inputs.iter().flatten() {
             uses[id.0 as usize] -= 1;
             if uses[id.0 as usize] == 0 {
@@ -86,7 +85,8 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
 }
 
 /// The results of a node that reads only constants.
-fn evaluate(node: &Node, constants: &SortedMap<ValueId, Tensor>, inference: &Inference) -> Result<Vec<Tensor>, Error> {
+fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Tensor>, Error> {
+    let constants = &model.constants;
     if let (true, Some(tensor)) = (is_reshape(&node.op), node.input(0).and_then(|id| constants.get(&id))) {
         // The same elements, in whatever type they are stored.
         let sizes = inference.shape(node.outputs[0]).map(|shape| shape.iter().map(Dim::known).collect());
@@ -118,7 +118,7 @@ fn evaluate(node: &Node, constants: &SortedMap<ValueId, Tensor>, inference: &Inf
     let weights = Weights::take(&mut part, Integers::ANYWHERE, Halves::Kept)?;
     let plan = Plan::new(&part, &infer::infer(&part, &[])?, &weights)?;
     let mut arena = Aligned::new(plan.arena)?;
-    let memory = Memory::new(arena.bytes_mut(), &weights, &plan, false);
+    let memory = Memory::new(arena.bytes_mut(), &weights, &plan, model.literal);
     for step in &plan.steps {
         exec::run(&part.nodes[step.node], step, &memory)?;
     }

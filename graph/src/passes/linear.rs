@@ -36,8 +36,8 @@ pub fn unflatten(model: &mut Draft) -> Result<usize, Error> {
 }
 
 /// Lets linear layers swallow one more operator each; to be repeated until there is none.
-/// If `literal`, an activation must be exact.
-pub fn epilogue(model: &mut Draft, literal: bool) -> Result<usize, Error> {
+pub fn epilogue(model: &mut Draft) -> Result<usize, Error> {
+    let literal = model.literal;
     rewrite(model, |m, node, fresh| activation(m, node, literal, fresh).or_else(|| addition(m, node, fresh)))
 }
 

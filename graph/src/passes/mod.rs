@@ -37,7 +37,8 @@ pub type Found = Vec<(&'static str, usize)>;
 /// # Errors
 /// The model contradicts itself, or a constant cannot be computed.
 pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
-    let mut draft = Draft::new(std::mem::take(model));
+    let literal = is_literal(model, options);
+    let mut draft = Draft::new(std::mem::take(model), literal);
     let found = improve(&mut draft, options)?;
     *model = draft.into_model();
     Ok(found)
@@ -49,7 +50,6 @@ pub fn is_literal(model: &Model, options: &Options) -> bool {
 }
 
 fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
-    let literal = is_literal(model, options);
     let mut found = Found::new();
     for _ in 0..MAX_ROUNDS {
         simplify(model, &mut found, true)?;
@@ -62,7 +62,7 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
     simplify(model, &mut found, false)?;
     note(&mut found, "linear layer", linear::run(model)?);
     simplify(model, &mut found, false)?;
-    if literal {
+    if model.literal {
         attention::spell_out(model, true)?;
     } else {
         note(&mut found, "GELU", gelu::run(model)?);
@@ -72,7 +72,7 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
     }
     simplify(model, &mut found, false)?;
     for _ in 0..MAX_ROUNDS {
-        let count = linear::epilogue(model, literal)?;
+        let count = linear::epilogue(model)?;
         cleanup::dead_code(model);
         note(&mut found, "bias, activation or residual into linear layer", count);
         if count == 0 {
@@ -92,7 +92,7 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
 /// # Errors
 /// As [`run`].
 pub fn run_required(model: &mut Model, literal: bool) -> Result<Found, Error> {
-    let mut draft = Draft::new(std::mem::take(model));
+    let mut draft = Draft::new(std::mem::take(model), literal);
     attention::spell_out(&mut draft, literal)?;
     *model = draft.into_model();
     Ok(Found::new())

@@ -17,11 +17,13 @@ use std::ops::{Deref, DerefMut};
 pub(super) struct Draft {
     model: Model,
     inference: Inference,
+    /// Whether floats keep the bits that the graph gives them, see [`super::is_literal`].
+    pub literal: bool,
 }
 
 impl Draft {
-    pub fn new(model: Model) -> Draft {
-        Draft { model, inference: Inference::default() }
+    pub fn new(model: Model, literal: bool) -> Draft {
+        Draft { model, inference: Inference::default(), literal }
     }
 
     pub fn into_model(self) -> Model {
