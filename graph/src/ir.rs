@@ -240,6 +240,8 @@ impl Binary {
 pub use fourlane_kernels::Activation;
 /// What the codes of a [`Op::LinearBlocks`] mean.
 pub use fourlane_kernels::gemm_blocks::Code;
+/// How mean and variance are rounded, see [`fourlane_kernels::literal`].
+pub use fourlane_kernels::literal::Moments;
 
 /// An operator with its attributes. Inputs are listed as `(a, b, [optional])`; semantics are those of the newest ONNX
 /// opset unless said otherwise.
@@ -260,9 +262,10 @@ pub enum Op {
     /// axis both are the same.
     #[allow(missing_docs)]
     Softmax { axis: i64, coerced: bool },
-    /// `(x, [scale], [bias])`: normalised over `axis..`; scale and bias have the shape of these axes.
+    /// `(x, [scale], [bias])`: normalised over `axis..`; scale and bias have the shape of these axes. `moments` counts only
+    /// where every bit does.
     #[allow(missing_docs)]
-    LayerNorm { axis: i64, epsilon: f32 },
+    LayerNorm { axis: i64, epsilon: f32, moments: Moments },
     /// `(a, b)` with broadcasting of the leading axes, f32.
     MatMul,
     /// `(a, b, [c])`: `alpha * a' b' + beta * c`, rank 2.

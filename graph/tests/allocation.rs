@@ -1,6 +1,6 @@
 //! From its second run of a shape on, a session allocates nothing.
 
-use fourlane_graph::ir::{Activation, Binary, DType, Model, Node, Op, Port, PortDim, Tensor, ValueId};
+use fourlane_graph::ir::{Activation, Binary, DType, Model, Moments, Node, Op, Port, PortDim, Tensor, ValueId};
 use fourlane_graph::{Data, Session, TensorView};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +66,7 @@ fn model() -> Model {
         (Op::Binary(Binary::Sub), &[one, m2], m3),
         (Op::Binary(Binary::Mul), &[m3, low], m4),
         (Op::Attention { heads: 2, scale: 0.5 }, &[q, q, y, m4], a),
-        (Op::LayerNorm { axis: -1, epsilon: 1e-9 }, &[a], norm),
+        (Op::LayerNorm { axis: -1, epsilon: 1e-9, moments: Moments::Wide }, &[a], norm),
         (Op::Gather { axis: 1 }, &[norm, first], logits),
         (Op::Unary(fourlane_graph::ir::Unary::Tanh), &[logits], ValueId(model.value_count)),
     ];

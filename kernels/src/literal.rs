@@ -98,7 +98,19 @@ pub fn depth(k: usize, n: usize) -> usize {
 /// The same where it is a constant.
 pub const CONSTANT_DEPTH: usize = 256;
 
-/// [`layer_norm_in_place`](crate::layer_norm::layer_norm_in_place) as the ONNX operator has it.
+/// How mean and variance of a row are computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Moments {
+    /// The mean in `f64`, then the squares, in eight sums: `LayerNormalization`.
+    #[default]
+    Wide,
+    /// Both in one pass, corrected by each element (Welford): `SkipLayerNormalization`.
+    Running,
+    /// One after the other: `EmbedLayerNormalization`.
+    Sequential,
+}
+
+/// [`layer_norm_in_place`](crate::layer_norm::layer_norm_in_place) as one of onnxruntime's operators has it.
 ///
 /// # Panics
 /// As there.
@@ -109,27 +121,55 @@ pub fn layer_norm_in_place(
     scale: Option<&[f32]>,
     bias: Option<&[f32]>,
     epsilon: f32,
+    moments: Moments,
 ) {
     crate::layer_norm::check(x, rows, cols, scale, bias);
     for row in x.chunks_exact_mut(cols.max(1)) {
-        let len = row.len() as f32;
-        let mean = (row.iter().map(|&x| f64::from(x)).sum::<f64>() / f64::from(len)) as f32;
-        let center = F32x4::splat(mean);
-        let mut sums = [F32x4::splat(0.0); 2];
+        let (mean, variance) = moments.of(row);
+        let (center, deviation) = (F32x4::splat(mean), F32x4::splat((variance + epsilon).sqrt()));
+        let reciprocal = F32x4::splat(1.0) / deviation;
         for at in starts(row.len()) {
             let y = load(row, at, mean) - center;
-            let sum = &mut sums[at / LANES % 2];
-            *sum = y.fused_mul_add(y, *sum);
-        }
-        let [a, b, c, d] = (sums[0] + sums[1]).to_array();
-        let variance = ((a + c) + (b + d)) / len;
-        let factor = F32x4::splat(1.0 / (variance + epsilon).sqrt());
-        for at in starts(row.len()) {
-            let y = (load(row, at, mean) - center) * factor;
             let scale = scale.map_or(F32x4::splat(1.0), |scale| load(scale, at, 1.0));
             // Adding this zero changes nothing.
             let bias = bias.map_or(F32x4::splat(-0.0), |bias| load(bias, at, 0.0));
-            store(row, at, fused(y, scale, bias));
+            let y = match moments {
+                Moments::Wide => fused(y * reciprocal, scale, bias),
+                _ => y / deviation * scale + bias,
+            };
+            store(row, at, y);
+        }
+    }
+}
+
+impl Moments {
+    fn of(self, row: &[f32]) -> (f32, f32) {
+        let len = row.len() as f32;
+        match self {
+            Moments::Wide => {
+                let mean = (row.iter().map(|&x| f64::from(x)).sum::<f64>() / f64::from(len)) as f32;
+                let mut sums = [F32x4::splat(0.0); 2];
+                for at in starts(row.len()) {
+                    let y = load(row, at, mean) - F32x4::splat(mean);
+                    let sum = &mut sums[at / LANES % 2];
+                    *sum = fused(y, y, *sum);
+                }
+                let [a, b, c, d] = (sums[0] + sums[1]).to_array();
+                (mean, ((a + c) + (b + d)) / len)
+            }
+            Moments::Running => {
+                let (mut mean, mut squares) = (0.0, 0.0);
+                for (i, x) in row.iter().enumerate() {
+                    let difference = x - mean;
+                    mean += difference / (i + 1) as f32;
+                    squares += difference * (x - mean);
+                }
+                (mean, squares / len)
+            }
+            Moments::Sequential => {
+                let mean = row.iter().fold(0.0, |sum, x| sum + x) / len;
+                (mean, row.iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean)) / len)
+            }
         }
     }
 }
@@ -211,15 +251,8 @@ const ERF_NEAR: [f32; 6] = [-5.991_049_7e-4, 4.993_396e-3, -2.676_673_4e-2, 0.11
 const ERF_FAR: [f32; 7] =
     [1.729_489_3e-5, -3.832_086_8e-4, 3.883_934_3e-3, -2.425_456e-2, 0.106_777_85, 0.634_846_7, 0.128_717_51];
 const ERF_SPLIT: f32 = 0.921_875;
-const TANH_ABOVE: [f32; 7] = [
-    -2.760_768_4e-16,
-    2.000_188e-13,
-    -8.604_672e-11,
-    5.122_297_3e-8,
-    1.485_722_35e-5,
-    6.372_619_5e-4,
-    4.893_524_5e-3,
-];
+const TANH_ABOVE: [f32; 7] =
+    [-2.760_768_4e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297_3e-8, 1.485_722_35e-5, 6.372_619_5e-4, 4.893_524_5e-3];
 const TANH_BELOW: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
 
 /// `e^x` for `x <= 0`.

@@ -110,11 +110,6 @@ impl<'a> Builder<'a> {
 
     // Nodes
 
-    /// The operator that made a value.
-    pub fn made_by(&self, value: ValueId) -> Option<&Op> {
-        self.model.nodes.iter().rev().find(|node| node.outputs.contains(&value)).map(|node| &node.op)
-    }
-
     /// Emits an operator with one output.
     pub fn emit(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
         self.emit_optional(op, inputs.iter().copied().map(Some).collect())

@@ -125,15 +125,16 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
             let softmax = if memory.literal { literal::softmax } else { softmax::softmax };
             softmax(x, x.len() / cols.max(1), cols);
         }
-        Op::LayerNorm { axis, epsilon } => {
+        Op::LayerNorm { axis, epsilon, moments } => {
             let shape = step.outputs[0].shape;
             let axis = crate::infer::normalize_axis(*axis, shape.len()).unwrap_or(0);
             let (rows, cols) = (shape[..axis].iter().product(), shape[axis..].iter().product());
             let operand = |i| optional(step, memory, i);
             let x = in_place(step, memory);
-            let normalize =
-                if memory.literal { literal::layer_norm_in_place } else { layer_norm::layer_norm_in_place };
-            normalize(x, rows, cols, operand(1), operand(2), *epsilon);
+            match memory.literal {
+                true => literal::layer_norm_in_place(x, rows, cols, operand(1), operand(2), *epsilon, *moments),
+                false => layer_norm::layer_norm_in_place(x, rows, cols, operand(1), operand(2), *epsilon),
+            }
         }
         Op::MatMul => matrix::matmul(step, memory),
         Op::Gemm { alpha, beta, trans_b, .. } => matrix::gemm(*alpha, *beta, *trans_b, step, memory),

@@ -1,6 +1,6 @@
 //! Operators against results worked out by hand from their definitions.
 
-use crate::ir::{Binary, DType, Op, Reduce, Tensor, Unary, ValueId};
+use crate::ir::{Binary, DType, Moments, Op, Reduce, Tensor, Unary, ValueId};
 use crate::testing::{Builder, noise};
 use crate::{Data, Error, Options, Session, TensorView};
 
@@ -155,7 +155,7 @@ fn plans_keep_live_values_apart() {
                 0 => b.node(Op::Unary(Unary::Tanh), &[p]),
                 1 => b.node(Op::Binary(Binary::Add), &[p, q]),
                 2 => b.node(Op::MatMul, &[p, weight]),
-                3 => b.node(Op::LayerNorm { axis: -1, epsilon: 1e-5 }, &[p, scale]),
+                3 => b.node(Op::LayerNorm { axis: -1, epsilon: 1e-5, moments: Moments::Wide }, &[p, scale]),
                 4 => {
                     let y = b.node(Op::Reshape { allow_zero: false }, &[p, wide]);
                     let y = b.node(Op::Unary(Unary::Abs), &[y]);

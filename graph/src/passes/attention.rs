@@ -29,9 +29,7 @@ fn heads_apart(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let Op::Attention { heads, scale } = node.op else { return None };
     let output = *node.outputs.first()?;
     let dims = m.shape(output)?.to_vec();
-    let swap = |x: ValueId, fresh: &mut Fresh| {
-        fresh.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[x], &node.name)
-    };
+    let swap = |x: ValueId, fresh: &mut Fresh| fresh.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[x], &node.name);
     let mut inputs = node.inputs.clone();
     for slot in inputs.iter_mut().take(3) {
         let x = (*slot)?;

@@ -2,7 +2,7 @@
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::error::Error;
-use crate::ir::{Binary, Node, Op, Reduce, Unary, ValueId};
+use crate::ir::{Binary, Moments, Node, Op, Reduce, Unary, ValueId};
 
 /// Fuses layer normalisations, then the scale and the bias that follow them.
 pub fn run(model: &mut Draft) -> Result<usize, Error> {
@@ -29,7 +29,7 @@ fn normalization(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     if m.over_last_axis(mean, Reduce::Mean)? != x || square(m, squares)? != difference {
         return None;
     }
-    fresh.finish(Op::LayerNorm { axis: -1, epsilon }, &[x], output, &node.name);
+    fresh.finish(Op::LayerNorm { axis: -1, epsilon, moments: Moments::default() }, &[x], output, &node.name);
     Some(())
 }
 

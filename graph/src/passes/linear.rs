@@ -38,7 +38,7 @@ pub fn unflatten(model: &mut Draft) -> Result<usize, Error> {
 /// Lets linear layers swallow one more operator each; to be repeated until there is none.
 pub fn epilogue(model: &mut Draft) -> Result<usize, Error> {
     let literal = model.literal;
-    rewrite(model, |m, node, fresh| activation(m, node, literal, fresh).or_else(|| addition(m, node, fresh)))
+    rewrite(model, |m, node, fresh| activation(m, node, literal, fresh).or_else(|| addition(m, node, literal, fresh)))
 }
 
 fn is_float_matrix(m: &Matcher, value: ValueId) -> bool {
@@ -139,14 +139,17 @@ fn activation(m: &Matcher, node: &Node, literal: bool, fresh: &mut Fresh) -> Opt
     Some(())
 }
 
-fn addition(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+fn addition(m: &Matcher, node: &Node, literal: bool, fresh: &mut Fresh) -> Option<()> {
     let (a, b) = node.operands().filter(|_| node.op == Op::Binary(Binary::Add))?;
     let output = *node.outputs.first()?;
     for (x, other) in [(a, b), (b, a)] {
         let Some(linear) = swallowed(m, x) else { continue };
         let (bias, residual, activation) = slots(&linear.op)?;
         let n = usize::try_from(m.shape(x)?.last()?.known()?).ok()?;
+        // Added after the residual in the graph, before it in the layer: another order.
+        let reorders = literal && linear.input(residual).is_some();
         if linear.input(bias).is_none()
+            && !reorders
             && activation == Activation::None
             && let Some(vector) = as_bias(m, other, n, fresh)
         {

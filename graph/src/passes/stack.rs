@@ -277,7 +277,7 @@ impl Stacker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Binary, Tensor};
+    use crate::ir::{Binary, Moments, Tensor};
     use crate::testing::Builder;
     use crate::{Data, Options, Session, TensorView};
 
@@ -302,7 +302,7 @@ mod tests {
             let y = b.node(Op::Attention { heads: 2, scale: 0.5 }, &[q, k, v, mask]);
             let y = b.node(Op::MatMul, &[y, out]);
             let y = b.node(Op::Binary(Binary::Add), &[y, x]);
-            x = b.node(Op::LayerNorm { axis: -1, epsilon: 1e-9 }, &[y]);
+            x = b.node(Op::LayerNorm { axis: -1, epsilon: 1e-9, moments: Moments::Wide }, &[y]);
         }
         let first = b.constant(Tensor { shape: vec![], ..Tensor::vector_i64(&[0]) });
         let x = b.node(Op::Gather { axis: 1 }, &[x, first]);

@@ -83,9 +83,8 @@ impl FloatVector for F32x4 {
     fn fused_mul_add(self, b: Self, c: Self) -> Self {
         let low = |x: F32x4| f64x2_promote_low_f32x4(x.0);
         let high = |x: F32x4| f64x2_promote_low_f32x4(i64x2_shuffle::<1, 1>(x.0, x.0));
-        let fused = |part: fn(F32x4) -> v128| {
-            f32x4_demote_f64x2_zero(f64x2_add(f64x2_mul(part(self), part(b)), part(c)))
-        };
+        let fused =
+            |part: fn(F32x4) -> v128| f32x4_demote_f64x2_zero(f64x2_add(f64x2_mul(part(self), part(b)), part(c)));
         F32x4(i64x2_shuffle::<0, 2>(fused(low), fused(high)))
     }
 

@@ -7,7 +7,7 @@ use super::{Outputs, layout, matrix, one};
 use crate::builder::Builder;
 use crate::error::Reject;
 use crate::reader::NodeReader;
-use fourlane_graph::ir::{Binary, DType, Op, Reduce, Unary, ValueId};
+use fourlane_graph::ir::{Binary, DType, Moments, Op, Reduce, Unary, ValueId};
 
 /// `gelu(x + bias)`, in either form; the bias may be absent.
 pub(super) fn bias_gelu(op: Unary, n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
@@ -69,22 +69,17 @@ pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     })
 }
 
-fn normalise(epsilon: f32, x: ValueId, scale: ValueId, bias: Option<ValueId>, b: &mut Builder<'_>) -> ValueId {
-    b.emit_optional(Op::LayerNorm { axis: -1, epsilon }, vec![Some(x), Some(scale), bias])
-}
-
 /// `layer_norm(input + skip + bias)`; the fourth output is the sum. (The second and third are of use in training.)
 pub(super) fn skip_layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     let epsilon = n.float_or("epsilon", 1e-12)?;
-    let (mut input, mut skip, scale) = (n.input(0)?, n.input(1)?, n.input(2)?);
+    let (input, skip, scale) = (n.input(0)?, n.input(1)?, n.input(2)?);
     let (beta, bias) = (n.optional(3), n.optional(4));
+    let mut sum = b.binary(Binary::Add, input, skip);
     if let Some(bias) = bias {
-        // The bias belongs to the matrix product before; next to it, a pass finds the two.
-        let branch = if matches!(b.made_by(skip), Some(Op::MatMul)) { &mut skip } else { &mut input };
-        *branch = b.binary(Binary::Add, *branch, bias);
+        sum = b.binary(Binary::Add, sum, bias);
     }
-    let sum = b.binary(Binary::Add, input, skip);
-    let normal = normalise(epsilon, sum, scale, beta, b);
+    let op = Op::LayerNorm { axis: -1, epsilon, moments: Moments::Running };
+    let normal = b.emit_optional(op, vec![Some(sum), Some(scale), beta]);
     Ok(vec![Some(normal), None, None, Some(sum)])
 }
 
@@ -182,7 +177,7 @@ fn embed(n: &mut NodeReader, b: &mut Builder<'_>, layer: Embedding) -> Outputs {
         _ => return Err("with segment ids or a segment table, but not both".into()),
     }
     let (scale, bias) = (layer.scale.whole(b), layer.bias.whole(b));
-    let normal = normalise(epsilon, sum, scale, Some(bias), b);
+    let normal = b.emit(Op::LayerNorm { axis: -1, epsilon, moments: Moments::Sequential }, &[sum, scale, bias]);
     let tokens = mask.map(|mask| {
         let mask = b.cast(mask, DType::I64);
         let axes = b.ints(&[1]);

@@ -4,7 +4,7 @@ use super::{Outputs, layout, one};
 use crate::builder::Builder;
 use crate::error::Reject;
 use crate::reader::NodeReader;
-use fourlane_graph::ir::{Op, Reduce, ValueId};
+use fourlane_graph::ir::{Moments, Op, Reduce, ValueId};
 
 pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     let (x, y) = (n.input(0)?, n.input(1)?);
@@ -25,7 +25,8 @@ pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Result<ValueId, R
 /// The outputs for mean and deviation, of use in training, do not exist.
 pub(super) fn layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     n.ignore(&["stash_type"]);
-    let op = Op::LayerNorm { axis: n.int_or("axis", -1)?, epsilon: n.float_or("epsilon", 1e-5)? };
+    let (axis, epsilon) = (n.int_or("axis", -1)?, n.float_or("epsilon", 1e-5)?);
+    let op = Op::LayerNorm { axis, epsilon, moments: Moments::Wide };
     let inputs = vec![Some(n.input(0)?), n.optional(1), n.optional(2)];
     one(b.emit_optional(op, inputs))
 }
