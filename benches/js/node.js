@@ -116,7 +116,7 @@ async function sentences() {
   const session = await Loaded.load(ort, model);
   for (const variant of ['simd128', 'relaxed']) {
     const { pipeline, load } = await import(`${PACKAGES}/pkg-${variant}/index.js`);
-    await load({ variant });
+    await load({ variant, worker: false });
     const classify = await pipeline('sentiment-analysis', files, { worker: false, variant });
     contestants.push({ name: `fourlane ${variant}`, classify, run: () => classify(texts) });
   }

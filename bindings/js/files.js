@@ -83,14 +83,14 @@ async function first(folder, models) {
 async function open(source, options) {
   if (typeof source === 'string' || source instanceof URL) {
     const folder = asFolder(await toUrl(source));
-    const { how, end } = transfer(options, folder.href);
+    const { how, end } = transfer(options);
     return { name: folder.href, read: (path) => read(within(folder, path), how(path)), end };
   }
   if (typeof source !== 'object' || source === null || Array.isArray(source)) {
     throw new TypeError(`the source must be a URL, a path or an object of files, got ${kind(source)}`);
   }
   const name = 'the object of files';
-  const { how, end } = transfer(options, name);
+  const { how, end } = transfer(options);
   // A file beside the model goes by its own name, too.
   const find = (path, name) => toBytes(source[path] ?? source[name], path, how(path));
   return { name, read: async (path, name = path) => find(path, name), end };

@@ -27,8 +27,16 @@ export type Source = string | URL | Record<string, FileContent>;
 /** The builds of the engine: `relaxed` needs relaxed SIMD and is faster. */
 export type Variant = 'simd128' | 'relaxed';
 
-/** How the engine is loaded; only the first call of a page or process decides. */
+/** How the engine is loaded; only the first call of a page or process decides. What `load` is told goes for all. */
 export interface LoadOptions {
+  /**
+   * Whether to run in a worker, which all pipelines of a page or process share, and which ends with the last of them.
+   *
+   * Default: yes, unless this is a worker already, there are no workers, or it cannot be started (a policy may forbid
+   * it: it needs `worker-src 'self'`); `info()` says which. `true` makes an error of the last; with `false`, and where
+   * there is no worker, runs keep the calling thread, which gets a turn between the parts of long calls.
+   */
+  worker?: boolean;
   /** Default: the best that the JavaScript engine runs. */
   variant?: Variant;
   /** The .wasm file, or the folder that has it. Default: beside the package's modules. */
@@ -41,6 +49,9 @@ export interface LoadOptions {
 export interface Info {
   variant: Variant;
   reason: string;
+  /** Whether it runs in a worker, and why so. */
+  worker: boolean;
+  workerReason: string;
 }
 
 export interface PipelineOptions extends LoadOptions {
@@ -69,11 +80,16 @@ export interface PipelineOptions extends LoadOptions {
    * Without effect under `literal`. Default: `exact`.
    */
   accuracy?: 'exact' | 'fast';
+  /**
+   * Whether bytes in `source` may move to the worker: buffers are empty then. Otherwise they are copied, which takes
+   * memory twice until the model is there. Blobs, files and URLs are read by the worker, responses and streams move.
+   */
+  transfer?: boolean;
   /** Hears of each file as it comes, and when all is ready. What it throws, `pipeline` throws. */
   onProgress?: (event: Progress) => void;
   /** The same, by its name in transformers.js. */
   progress_callback?: (event: Progress) => void;
-  /** Breaks off; `pipeline` then throws the signal's reason. */
+  /** Breaks off; `pipeline` then throws the signal's reason, at once. */
   signal?: AbortSignal;
   /**
    * Keeps fetched files of the model in a cache of the Cache API, by this name or `fourlane`, and takes them from there
@@ -98,7 +114,14 @@ export type Progress =
     }
   | { status: 'ready'; task: string; model: string };
 
-export interface ClassifyOptions {
+export interface RunOptions {
+  /** Breaks off: the call throws the signal's reason at once, and texts that have not begun never run. */
+  signal?: AbortSignal;
+  /** Hears how many texts are done, now and then. What it throws, the call throws. */
+  onProgress?: (event: { status: 'progress'; progress: number; loaded: number; total: number }) => void;
+}
+
+export interface ClassifyOptions extends RunOptions {
   /** How many labels per text, best first; `null` for all. Default: 1. */
   top_k?: number | null;
 }
@@ -112,6 +135,8 @@ export interface SessionInfo extends Info {
   integerModes: { [mode: string]: number };
   /** Bytes of the engine's memory that it holds now: weights, and room for the largest shape it has run. */
   memoryBytes: number;
+  /** Bytes of memory of the whole engine, which never shrinks; it is given back when its worker ends. */
+  engineBytes: number;
 }
 
 /** What a pipeline is. */
@@ -123,7 +148,12 @@ export interface PipelineInfo extends SessionInfo {
   maxLength: number;
 }
 
-/** A loaded classifier. */
+/**
+ * A loaded classifier.
+ *
+ * Calls that wait go together where that is faster, each text with the result that it has alone; a call of many texts is
+ * run in parts, between which others have their turn.
+ */
 export interface TextClassificationPipeline {
   /**
    * The best label of each text, in their order; for a single text too it comes in an array.
@@ -131,23 +161,23 @@ export interface TextClassificationPipeline {
    * Any string is a text: an empty one is classified as such, one longer than the model's maximum is cut at its end,
    * a lone surrogate is read as U+FFFD.
    */
-  (texts: string | readonly string[], options?: { top_k?: 1 }): Promise<Label[]>;
+  (texts: string | readonly string[], options?: RunOptions & { top_k?: 1 }): Promise<Label[]>;
   /** The labels of a text, best first. */
   (text: string, options: ClassifyOptions): Promise<Label[]>;
   /** The labels of each text, best first; flat if `top_k` is 1. */
-  (texts: readonly string[], options: { top_k: null }): Promise<Label[][]>;
+  (texts: readonly string[], options: RunOptions & { top_k: null }): Promise<Label[][]>;
   (texts: readonly string[], options: ClassifyOptions): Promise<Label[] | Label[][]>;
 
   /** The model's labels, in the order of its logits. */
   readonly labels: readonly string[];
   /** The token ids of a text, special tokens included. */
-  tokenize(text: string): number[];
+  tokenize(text: string): Promise<number[]>;
   /** The model's raw outputs, before softmax. */
-  logits(text: string): Promise<Float32Array>;
-  logits(texts: readonly string[]): Promise<Float32Array[]>;
-  /** What was loaded, and what it takes. */
+  logits(text: string, options?: RunOptions): Promise<Float32Array>;
+  logits(texts: readonly string[], options?: RunOptions): Promise<Float32Array[]>;
+  /** What was loaded, and what it took when it last ran. */
   info(): PipelineInfo;
-  /** Frees the memory; a later use is an error with code `disposed`. */
+  /** Frees the memory; what still waits, and a later use, is an error with code `disposed`. */
   dispose(): Promise<void>;
 }
 
@@ -182,7 +212,7 @@ export type ErrorCode =
   | 'bad-input' // wrong name, type, shape or value of a tensor
   | 'out-of-memory'
   | 'disposed'
-  | 'crashed'; // the engine trapped; it was restarted, what it held is lost
+  | 'crashed'; // the engine trapped or its worker ended; what it held is lost, new pipelines work
 
 /** Every failure that can be foreseen. `message` is one sentence. */
 export class FourlaneError extends Error {

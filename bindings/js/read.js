@@ -1,7 +1,10 @@
 // Bytes from wherever they are: a URL, a file, what a page has in its hands.
 
 import { FourlaneError } from './errors.js';
-import { isNode, kind, nodeModule } from './where.js';
+import { held } from './held.js';
+import { isNode, nodeModule } from './where.js';
+
+export { isShared } from './held.js';
 
 // How often a download that breaks off is taken up again.
 const RETRIES = 3;
@@ -114,19 +117,6 @@ async function download(url, { signal, report }) {
 /** Bytes of whatever holds bytes. */
 export async function toBytes(value, name, how = {}) {
   if (value === undefined) return undefined;
-  if (value instanceof URL) return read(value, how);
+  if (value?.href) return read(new URL(value.href), how); // a URL, or what is left of one that came to a worker
   return finished(await held(value, name), how);
-}
-
-async function held(value, name) {
-  if (value instanceof Uint8Array) return value;
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  if (typeof value?.getReader === 'function') value = new Response(value); // a ReadableStream
-  if (typeof value?.arrayBuffer === 'function') value = await value.arrayBuffer(); // Blob, File, Response
-  if (value instanceof ArrayBuffer || isShared(value)) return new Uint8Array(value);
-  throw new TypeError(`'${name}' must be bytes, a Blob, a stream, a Response or a URL object, got ${kind(value)}`);
-}
-
-export function isShared(value) {
-  return typeof SharedArrayBuffer === 'function' && value instanceof SharedArrayBuffer;
 }

@@ -1,16 +1,10 @@
-// What a caller wants to know, and to have checked, of each file that is loaded.
+// What a caller wants to have checked of each file that is loaded, and to know of it.
 
 import { FourlaneError } from './errors.js';
 import { isNode, kind, nodeModule } from './where.js';
 
-/** Options of `pipeline` as those of `read`: `how(path)` for each file, and `end()` when all are there. */
-export function transfer({ signal, cache, integrity = {}, onProgress, progress_callback: callback = onProgress }, name) {
-  if (callback !== undefined && typeof callback !== 'function') {
-    throw new TypeError(`options.onProgress must be a function, got ${kind(callback)}`);
-  }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`options.signal must be an AbortSignal, got ${kind(signal)}`);
-  }
+/** Options of a pipeline as those of `read`: `how(path)` for each file, and `end()` when all are there. */
+export function transfer({ signal, cache, integrity = {}, report }) {
   if (typeof integrity !== 'object' || integrity === null) {
     throw new TypeError(`options.integrity must be an object of digests by file name, got ${kind(integrity)}`);
   }
@@ -18,40 +12,20 @@ export function transfer({ signal, cache, integrity = {}, onProgress, progress_c
     throw new TypeError(`options.cache must be true, false or a name, got ${kind(cache)}`);
   }
   const unchecked = new Set(Object.keys(integrity));
-  const files = {};
   const how = (path) => ({
     signal,
     cache: cache === true ? 'fourlane' : cache,
     check: Object.hasOwn(integrity, path)
       ? (bytes) => verify(bytes, integrity[path], path).then(() => unchecked.delete(path))
       : undefined,
-    report: callback && ((loaded, total, isDone) => report(path, loaded, total, isDone)),
+    report: report && ((...progress) => report(path, ...progress)),
   });
 
-  // As transformers.js does.
-  function report(file, loaded, total, isDone) {
-    if (!files[file]) {
-      callback({ status: 'initiate', name, file });
-      callback({ status: 'download', name, file });
-    }
-    files[file] = { loaded, total };
-    callback({ status: 'progress', name, file, progress: percent(loaded, total), loaded, total });
-    const sum = (key) => Object.values(files).reduce((sum, file) => sum + file[key], 0);
-    const all = { loaded: sum('loaded'), total: sum('total') };
-    callback({ status: 'progress_total', name, progress: percent(all.loaded, all.total), ...all, files: { ...files } });
-    if (isDone) callback({ status: 'done', name, file });
-  }
-
-  function end(task) {
+  function end() {
     const [wrong] = unchecked;
     if (wrong !== undefined) throw new TypeError(`options.integrity names '${wrong}', which this model does not load`);
-    callback?.({ status: 'ready', task, model: name });
   }
   return { how, end };
-}
-
-function percent(loaded, total) {
-  return total > 0 ? (100 * loaded) / total : 100;
 }
 
 /** `wanted` is as in HTML: `sha256-` or alike, and the digest in Base64. */

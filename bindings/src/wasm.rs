@@ -124,6 +124,8 @@ fn facts(session: &fourlane_graph::Session, options: SessionOptions) -> Array {
         .map(|(mode, count)| JsValue::from(Array::of2(&mode.into(), &(count as u32).into())));
     fact("integerModes", modes.collect::<Array>().into());
     fact("memoryBytes", (session.memory_bytes() as u32).into());
+    // Of the whole engine, in pages of 64 KiB.
+    fact("engineBytes", (core::arch::wasm32::memory_size::<0>() as f64 * 65536.0).into());
     facts
 }
 

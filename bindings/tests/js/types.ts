@@ -10,7 +10,8 @@ export async function pipelines(): Promise<void> {
   const many: Label[] = await classify(['a', 'b']);
   const all: Label[] = await classify('text', { top_k: null });
   const nested: Label[][] = await classify(['a', 'b'], { top_k: null });
-  const ids: number[] = classify.tokenize('text');
+  const ids: number[] = await classify.tokenize('text');
+  await classify(['a', 'b'], { signal: AbortSignal.timeout(1000), onProgress: ({ loaded, total }) => console.log(loaded / total) });
   const row: Float32Array = await classify.logits('text');
   const rows: Float32Array[] = await classify.logits(['a', 'b']);
   await classify.dispose();
@@ -23,6 +24,9 @@ export async function pipelines(): Promise<void> {
     cache: 'models',
     integrity: { 'config.json': 'sha256-' },
   });
+  await pipeline('text-classification', { 'model.onnx': new ArrayBuffer(2) }, { worker: true, transfer: true });
+  const { worker, workerReason }: { worker: boolean; workerReason: string } = classify.info();
+  console.log(worker, workerReason);
   const { file, dtype, literal, memoryBytes, maxLength } = classify.info();
   const facts: [string, Dtype, boolean, number, number] = [file, dtype, literal, memoryBytes, maxLength];
   const { variant } = await load({ wasmPath: '/static/' });

@@ -1,0 +1,61 @@
+// What an engine does for pipelines, on whatever thread this is: worker.js calls it, or index.js by way of host.js.
+//
+// Pipelines go by number. All that comes and goes can be cloned from one thread to another.
+
+import { info, load } from './engine.js';
+import { readModel } from './files.js';
+import model from './model.js';
+import { Classifier } from './wasm.js';
+import { assemble, sessionOptions, toInfo } from './weights.js';
+
+export { load };
+
+const pipelines = new Map();
+
+/** Makes a pipeline; resolves to its labels and its facts. `report(file, loaded, total, isDone)` hears of its files. */
+export async function open(id, source, options, report) {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const pipeline = { controller };
+  pipelines.set(id, pipeline);
+  try {
+    const session = sessionOptions(options);
+    const [files] = await Promise.all([readModel(source ?? model(), { ...options, signal, report }), load(options)]);
+    const { model: bytes, beside, where, path, dtype, config, tokenizer, vocab, tokenizerConfig } = files;
+    pipeline.owned = await assemble('pipeline', bytes, beside, where, (file) => {
+      signal.throwIfAborted();
+      return new Classifier(file, ...session, config, tokenizer, vocab, tokenizerConfig);
+    });
+    signal.throwIfAborted();
+    files.end();
+    pipeline.names = { file: path, dtype };
+    const labels = pipeline.owned.use((classifier) => classifier.labels());
+    return { labels, facts: facts(pipeline), engine: info() };
+  } catch (error) {
+    pipelines.delete(id);
+    pipeline.owned?.free();
+    throw error;
+  }
+}
+
+/** Runs `classify` (for each text, index and score of all labels, best first) or `logits`. */
+export function run(id, method, texts) {
+  const pipeline = pipelines.get(id);
+  return { flat: pipeline.owned.use((classifier) => classifier[method](texts, 0)), facts: facts(pipeline) };
+}
+
+export function tokenize(id, text) {
+  return pipelines.get(id).owned.use((classifier) => classifier.tokenize(text));
+}
+
+/** Ends a pipeline, or the making of it. */
+export function close(id) {
+  const pipeline = pipelines.get(id);
+  pipelines.delete(id);
+  pipeline?.controller.abort();
+  pipeline?.owned?.free();
+}
+
+function facts({ owned, names }) {
+  return { ...info(), ...names, ...toInfo(owned.use((classifier) => classifier.facts())) };
+}
