@@ -10,6 +10,7 @@ mod gemm;
 mod gemm_blocks;
 mod gemm_f16;
 mod gemm_int8;
+mod literal;
 mod normalization;
 mod quantize;
 mod reduce;
