@@ -15,7 +15,7 @@ export class Queue {
   #run;
   #pause;
 
-  /** `run(owner, method, texts)` resolves to an array of equal parts, one a text; `pause()` gives others the thread. */
+  /** `run(owner, method, texts)` resolves to an array of equal parts, one a text; `pause()` may give others the thread. */
   constructor(run, pause) {
     this.#run = run;
     this.#pause = pause;
@@ -45,8 +45,9 @@ export class Queue {
   async #work() {
     if (this.#isBusy) return;
     this.#isBusy = true;
-    await undefined; // calls that are made together go together
     while (this.#jobs.size > 0) {
+      await this.#pause?.(); // calls that are made together go together
+      if (this.#jobs.size === 0) break;
       const parts = this.#next();
       const [{ owner, method }] = parts.map(({ job }) => job);
       const texts = parts.flatMap((part) => part.texts);
@@ -63,7 +64,6 @@ export class Queue {
         const isOne = parts.length === 1 || error.code === 'crashed';
         for (const { job } of parts) isOne ? this.#reject(job, error) : (job.isAlone = true);
       }
-      if (this.#jobs.size > 0) await this.#pause?.();
     }
     this.#isBusy = false;
   }

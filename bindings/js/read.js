@@ -10,8 +10,8 @@ export { isShared } from './held.js';
 const RETRIES = 3;
 
 /**
- * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page counts
- * as having nothing.
+ * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page, or with one
+ * to log in at, counts as having nothing.
  *
  * `how.signal` breaks off; `how.report(loaded, total, isDone)` hears of the bytes that came; `how.cache` names a cache of
  * the Cache API to look into first; `how.check(bytes)` throws if they are not the right ones.
@@ -60,9 +60,14 @@ export async function request(url, init) {
     throw new FourlaneError('load-failed', `${url.href} cannot be fetched: ${error.message}${hint(url)}`, { cause: error });
   }
   const { status, ok, headers } = response;
-  if (status === 403 || status === 404 || status === 410) return undefined; // object stores say 403
+  if ([204, 403, 404, 410].includes(status)) return undefined; // object stores say 403
   if (!ok) throw new FourlaneError('load-failed', `${url.href} answers with status ${status}`);
   return headers.get('content-type')?.startsWith('text/html') ? undefined : response;
+}
+
+/** Whether it is HTML, which a server has not called so. */
+function isPage(bytes) {
+  return /^<(!doctype|html)/i.test(new TextDecoder().decode(bytes.subarray(0, 9)));
 }
 
 /** What a page is not told about a failure, but can guess. */
@@ -105,7 +110,7 @@ async function download(url, { signal, report }) {
       loaded += value.length;
       report?.(loaded, Math.max(total, loaded));
     }
-    if (!problem && loaded >= total) return bytes.subarray(0, loaded);
+    if (!problem && loaded >= total) return isPage(bytes) ? undefined : bytes.subarray(0, loaded);
     signal?.throwIfAborted();
     if (retries > 0 && loaded > 0 && version) continue;
     const part = total ? `${loaded} of ${total}` : loaded;

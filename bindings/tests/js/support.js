@@ -33,3 +33,14 @@ export function softmax(logits) {
 export function failure(code, words = /./) {
   return { name: 'FourlaneError', code, message: words };
 }
+
+/** A tiny classifier of a real exporter, with a made-up tokenizer: an object of files. */
+export function exported() {
+  const bytes = (text) => new TextEncoder().encode(text);
+  const model = new URL('../../../onnx-loader/tests/models/distilbert-e2024-tjs-int8.onnx', import.meta.url);
+  return {
+    'config.json': bytes('{"max_position_embeddings": 64}'),
+    'vocab.txt': bytes(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'ab', 'ba', 'abc'].join('\n')),
+    'onnx/model_quantized.onnx': new Uint8Array(readFileSync(model)),
+  };
+}

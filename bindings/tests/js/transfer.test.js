@@ -130,7 +130,9 @@ test('answers of every kind', async () => {
   await assert.rejects(attempt({ [PATH]: html }), failure('missing-file', /has no model file \(onnx\/model_quantized\.onnx, /));
   await assert.rejects(attempt({ 'config.json': html }), failure('missing-file', /has no config\.json$/));
   const page = (_, response) => response.writeHead(200).end('<!doctype html><title>Log in</title>');
-  await assert.rejects(attempt({ [PATH]: page }), failure('invalid-model', /not an ONNX file/));
+  await assert.rejects(attempt({ [PATH]: page }), failure('missing-file', /has no model file/));
+  const none = (_, response) => response.writeHead(204).end();
+  await assert.rejects(attempt({ [PATH]: none }), failure('missing-file', /has no model file/));
   const down = (_, response) => response.writeHead(503).end();
   await assert.rejects(attempt({ [PATH]: down }), failure('load-failed', /model_quantized\.onnx answers with status 503/));
   const empty = (_, response) => response.writeHead(200).end();
