@@ -13,6 +13,7 @@ mod project;
 mod serve;
 mod shell;
 mod size;
+mod soak;
 mod test;
 mod tools;
 
@@ -28,7 +29,7 @@ struct Command {
     run: fn(&[String]) -> Result,
 }
 
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 9] = [
     Command {
         name: "demo",
         arguments: "[TEXT] [--no-serve]",
@@ -76,6 +77,12 @@ const COMMANDS: [Command; 8] = [
         arguments: "",
         about: "sizes of what a page downloads, held to the budgets",
         run: size::run,
+    },
+    Command {
+        name: "soak",
+        arguments: "",
+        about: "whether memory stays flat over 100,000 texts and 10,000 times load and dispose",
+        run: soak::run,
     },
 ];
 

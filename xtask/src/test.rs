@@ -3,12 +3,13 @@
 //! - `native`: cargo's tests of the whole workspace, compiled for this machine, with and without cargo features;
 //! - `wasm`: the tests of the three inner crates compiled to WebAssembly, with and without relaxed SIMD, in wasmtime;
 //! - `node`: types, and the built package in Node, with both engines;
-//! - `browser`: the demo page in headless Chromium.
+//! - `browser`: the demo page, and pages that have a worker, in headless Chromium.
 
 use crate::build::{VARIANTS, Variant};
 use crate::serve::Server;
 use crate::shell::{announce, cargo, run as run_command};
 use crate::{Result, build, project, shell, tools};
+use std::path::PathBuf;
 use std::process::Command;
 
 type Area = (&'static str, fn() -> Result);
@@ -79,10 +80,7 @@ fn node() -> Result {
     // What it has compiled lies outside of any package; Node 18 would take it for CommonJS.
     let compiled = project::bindings().join("node_modules/.fourlane-tests");
     shell::write(&compiled.join("package.json"), br#"{ "type": "module" }"#)?;
-    let tests: Vec<_> = shell::list(&project::bindings().join("tests/js"))?
-        .into_iter()
-        .filter(|file| file.to_string_lossy().ends_with(".test.js"))
-        .collect();
+    let tests = tests_in_bindings(".test.js")?;
     for variant in &VARIANTS {
         announce(&format!("tests in Node with {}", variant.name));
         let mut node = if variant.relaxed { tools::node_relaxed()? } else { tools::node()? };
@@ -100,7 +98,17 @@ fn browser() -> Result {
     std::thread::spawn(move || server.run());
     let screenshots = project::target().join("screenshots");
     shell::make_folder(&screenshots)?;
-    let mut node = tools::node()?;
-    node.args(["--test", "tests/js/browser.js"]);
-    run_command(node.env("CHROME_PATH", chromium).env("DEMO_URL", url).env("SCREENSHOTS", screenshots))
+    // One after the other: they measure time.
+    for file in tests_in_bindings("browser.js")? {
+        let mut node = tools::node()?;
+        node.env("CHROME_PATH", &chromium).env("DEMO_URL", &url).env("SCREENSHOTS", &screenshots);
+        run_command(node.arg("--test").arg(file))?;
+    }
+    Ok(())
+}
+
+/// Tests of the package, by the end of their files' names.
+fn tests_in_bindings(end: &str) -> Result<Vec<PathBuf>> {
+    let files = shell::list(&project::bindings().join("tests/js"))?;
+    Ok(files.into_iter().filter(|file| file.to_string_lossy().ends_with(end)).collect())
 }
