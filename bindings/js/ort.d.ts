@@ -104,8 +104,20 @@ export declare namespace InferenceSession {
     readonly shape: ReadonlyArray<number | string>;
   }
 
+  /**
+   * What of a session's options and of `env` was asked for and is not so, a sentence each: execution providers other
+   * than `wasm` and `cpu`, graph capture, the proxy worker.
+   */
+  interface Info extends SessionInfo {
+    readonly ignored: readonly string[];
+  }
+
   /** These have an effect; onnxruntime's other options are accepted and ignored. */
   interface SessionOptions {
+    /** WebAssembly on the CPU runs everything; `info().ignored` tells of others. */
+    executionProviders?: ReadonlyArray<string | { readonly name: string }>;
+    /** Outputs are arrays in memory; another place than `cpu` is an error. */
+    preferredOutputLocation?: 'cpu' | { readonly [output: string]: 'cpu' };
     /**
      * Files in which the model says it has weights: what it calls them, with their content or where that is; or only a
      * URL or path that ends in the name. A session made from a URL or path finds those that are missing here beside
@@ -140,7 +152,7 @@ export interface InferenceSession {
     options?: InferenceSession.RunOptions,
   ): Promise<InferenceSession.ReturnType>;
   /** Not of onnxruntime: what runs, and how. */
-  info(): SessionInfo;
+  info(): InferenceSession.Info;
   /** Frees the memory; a later use is an error with code `disposed`. */
   release(): Promise<void>;
   /** Does nothing. */
@@ -164,20 +176,26 @@ export declare const InferenceSession: {
   ): Promise<InferenceSession>;
 };
 
-/** onnxruntime's settings; writing them has no effect. */
+/** onnxruntime's settings. Without a comment they are accepted and have no effect. */
 export declare const env: {
   logLevel?: 'verbose' | 'info' | 'warning' | 'error' | 'fatal';
   debug?: boolean;
+  /** Read when the first session is made. */
   wasm: {
+    /** Where the package's .wasm files are: a folder, or one of them. Default: beside the package's modules. */
+    wasmPaths?: string | URL | { wasm?: string | URL; mjs?: string | URL };
+    /** One of the package's .wasm files, fetched or compiled by the caller. */
+    wasmBinary?: ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.Module;
     numThreads?: number;
     simd?: boolean | 'fixed' | 'relaxed';
+    /** A session runs where it is made, whatever this says; see `info().ignored`. */
     proxy?: boolean;
-    wasmPaths?: string | { wasm?: string | URL; mjs?: string | URL };
     initTimeout?: number;
     [setting: string]: unknown;
   };
   webgl: Record<string, unknown>;
   webgpu: Record<string, unknown>;
+  /** Empty: this is no version of onnxruntime. */
   readonly versions: Record<string, string>;
 };
 

@@ -1,34 +1,38 @@
-// The part of onnxruntime-web's API that text models use, over this engine: a page changes its import line.
+// The part of onnxruntime-web's API that text models use, over this engine: a page changes its import line, and
+// transformers.js takes it from `globalThis[Symbol.for('onnxruntime')]`.
 //
-// Checks and messages follow onnxruntime's, as far as code in the field leans on them. What makes no sense here
-// (execution providers, graph optimisation levels, threads) is accepted and ignored.
+// Checks and messages follow onnxruntime's, as far as code in the field leans on them. What makes no sense here is
+// accepted; of that, what a program might count on is told by `info().ignored`.
 
 import { info, load } from './engine.js';
 import { FourlaneError } from './errors.js';
 import { isShared, read, toBytes } from './read.js';
-import { Tensor } from './tensor.js';
+import { Tensor, isTensor } from './tensor.js';
 import { Session } from './wasm.js';
 import { assemble, sessionOptions, toInfo } from './weights.js';
 import { kind, toUrl, within } from './where.js';
 
 export { FourlaneError, Tensor };
 
-/** Settings of onnxruntime that programs write; none has an effect. */
+/** Settings of onnxruntime; see ort.d.ts for those that have an effect. */
 export const env = {
   logLevel: 'warning',
   debug: false,
-  wasm: { numThreads: 1, simd: true, proxy: false, wasmPaths: undefined, initTimeout: 0 },
+  wasm: {},
   webgl: {},
   webgpu: {},
-  versions: { common: '', web: '' },
+  // No version of onnxruntime: programs would fetch its files.
+  versions: {},
 };
 
 export class InferenceSession {
   #owned;
+  #ignored;
 
   /** Use `InferenceSession.create`. */
-  constructor(owned) {
+  constructor(owned, ignored) {
     this.#owned = owned;
+    this.#ignored = ignored;
     const { inputs, outputs } = owned.use((session) => ({ inputs: session.inputs(), outputs: session.outputs() }));
     this.inputMetadata = inputs.map(toMetadata);
     this.outputMetadata = outputs.map(toMetadata);
@@ -38,11 +42,12 @@ export class InferenceSession {
 
   /** `create(path | URL | bytes, options)` or `create(buffer, byteOffset, byteLength, options)`. */
   static async create(model, ...rest) {
-    const options = rest.find((argument) => typeof argument === 'object' && argument !== null) ?? {};
+    const { bytes: held, options } = toArguments(model, rest);
     const session = sessionOptions(options);
+    const ignored = unmet(options);
     const given = externalFiles(options.externalData ?? []);
-    const url = typeof model === 'string' || model instanceof URL ? await toUrl(model) : undefined;
-    const [bytes] = await Promise.all([url ? fileAt(url) : modelBytes(model, rest), load()]);
+    const url = held ? undefined : await toUrl(model);
+    const [bytes] = await Promise.all([held ?? fileAt(url), load(engineOptions())]);
     const folder = url && new URL('.', url);
     const beside = async (location) => {
       if (given.has(location)) return externalFile(location, given.get(location));
@@ -51,21 +56,22 @@ export class InferenceSession {
     const names = given.size > 0 ? `, which has '${[...given.keys()].join("', '")}'` : '';
     const where = `in options.externalData${names}${folder ? ` and not in ${folder.href}` : ''}`;
     const make = (file) => new Session(file, ...session);
-    return new InferenceSession(await assemble('session', bytes, beside, where, make));
+    return new InferenceSession(await assemble('session', bytes, beside, where, make), ignored);
   }
 
   /** `run(feeds, options)` or `run(feeds, fetches, options)`. */
-  async run(feeds, fetches) {
-    if (typeof feeds !== 'object' || feeds === null || feeds instanceof Tensor || Array.isArray(feeds)) {
+  async run(feeds, fetches, options) {
+    if (typeof feeds !== 'object' || feeds === null || isTensor(feeds) || Array.isArray(feeds)) {
       throw new TypeError("'feeds' must be an object that use input names as keys and OnnxValue as corresponding values.");
     }
     const wanted = this.#wanted(fetches);
+    checkOptions(options);
     for (const name of this.inputNames) {
       if (feeds[name] === undefined) throw new Error(`input '${name}' is missing in 'feeds'.`);
     }
     for (const [name, tensor] of Object.entries(feeds)) {
       if (!this.inputNames.includes(name)) throw new Error(`invalid input '${name}'`);
-      if (!(tensor instanceof Tensor)) throw new TypeError(`input '${name}' must be a Tensor, got ${kind(tensor)}`);
+      if (!isTensor(tensor)) throw new TypeError(`input '${name}' must be a Tensor, got ${kind(tensor)}`);
     }
     return this.#owned.use((session) => {
       for (const [name, tensor] of Object.entries(feeds)) feed(session, name, tensor);
@@ -76,7 +82,7 @@ export class InferenceSession {
 
   /** What runs, and how. */
   info() {
-    return { ...info(), ...toInfo(this.#owned.use((session) => session.facts())) };
+    return { ...info(), ...toInfo(this.#owned.use((session) => session.facts())), ignored: [...this.#ignored] };
   }
 
   /** Frees the memory; a later use is an error with code `disposed`. */
@@ -91,7 +97,7 @@ export class InferenceSession {
   /** `[name, tensor to write to or null]` of each output asked for. */
   #wanted(fetches) {
     if (fetches === null) throw new TypeError('Unexpected argument[1]: cannot be null.');
-    if (fetches instanceof Tensor) throw new TypeError("'fetches' cannot be a Tensor");
+    if (isTensor(fetches)) throw new TypeError("'fetches' cannot be a Tensor");
     if (Array.isArray(fetches)) {
       if (fetches.length === 0) throw new TypeError("'fetches' cannot be an empty array.");
       for (const name of fetches) {
@@ -106,7 +112,7 @@ export class InferenceSession {
       throw new TypeError("Unexpected argument[1]: must be 'fetches' or 'options'.");
     }
     // An object with an output's name in it lists outputs; any other is the options.
-    const named = this.outputNames.filter((name) => fetches?.[name] === null || fetches?.[name] instanceof Tensor);
+    const named = this.outputNames.filter((name) => fetches?.[name] === null || isTensor(fetches?.[name]));
     return named.length > 0 ? named.map((name) => [name, fetches[name]]) : this.outputNames.map((name) => [name, null]);
   }
 
@@ -115,13 +121,58 @@ export class InferenceSession {
     const dims = Array.from(session.output_dims(index));
     const result = Tensor.fromBytes(session.output_type(index), session.output_bytes(index), dims);
     if (given === null) return result;
-    if (given.type !== result.type || given.size !== result.size) {
-      const found = `${result.type} [${dims}]`;
-      throw new FourlaneError('bad-input', `output '${name}' is ${found}, which the given tensor cannot hold`);
+    if (given.type !== result.type || String(given.dims) !== String(dims)) {
+      const [found, wanted] = [result, given].map((tensor) => `${tensor.type} [${tensor.dims}]`);
+      throw new FourlaneError('bad-input', `output '${name}' is ${found}, which a tensor ${wanted} cannot hold`);
     }
     given.data.set(result.data);
     return given;
   }
+}
+
+/** `{ bytes, options }` of the arguments of `create`; without bytes the model is a URL or path. */
+function toArguments(model, [first, second, third]) {
+  if (typeof model === 'string' || model instanceof URL) return { options: checkOptions(first) };
+  if (model instanceof Uint8Array) return { bytes: model, options: checkOptions(first) };
+  if (!(model instanceof ArrayBuffer || isShared(model))) {
+    throw new TypeError("Unexpected argument[0]: must be 'path' or 'buffer'.");
+  }
+  if (typeof first !== 'number') return { bytes: new Uint8Array(model), options: checkOptions(first) };
+  if (second !== undefined && typeof second !== 'number') throw new TypeError("'byteLength' must be a number.");
+  const size = model.byteLength;
+  if (!Number.isSafeInteger(first)) throw new RangeError("'byteOffset' must be an integer.");
+  if (first < 0 || first >= size) throw new RangeError(`'byteOffset' is out of range [0, ${size}).`);
+  const length = second ?? size - first;
+  if (!Number.isSafeInteger(length)) throw new RangeError("'byteLength' must be an integer.");
+  if (length <= 0 || first + length > size) throw new RangeError(`'byteLength' is out of range (0, ${size - first}].`);
+  return { bytes: new Uint8Array(model, first, length), options: checkOptions(third) };
+}
+
+function checkOptions(options = {}) {
+  if (typeof options !== 'object' || options === null) throw new TypeError("'options' must be an object.");
+  return options;
+}
+
+/** What programs set of onnxruntime's .wasm, in this engine's words. */
+function engineOptions() {
+  const { wasmPaths, wasmBinary } = env.wasm;
+  return { wasmPath: wasmPaths instanceof URL ? wasmPaths : (wasmPaths?.wasm ?? wasmPaths), wasmBinary };
+}
+
+/** What a program asks for and does not get, a sentence each. */
+function unmet({ executionProviders: providers = [], preferredOutputLocation: places = 'cpu', enableGraphCapture }) {
+  if (!Array.isArray(providers)) {
+    throw new TypeError(`options.executionProviders must be an array, got ${kind(providers)}`);
+  }
+  const place = (typeof places === 'string' ? [places] : Object.values(places)).find((place) => place !== 'cpu');
+  if (place !== undefined) {
+    throw new FourlaneError('bad-input', `options.preferredOutputLocation is '${place}', but outputs are in memory ('cpu')`);
+  }
+  const others = providers.map((provider) => provider?.name ?? provider).filter((name) => !/^(cpu|wasm)$/.test(name));
+  const ignored = others.map((name) => `executionProviders: '${name}' is not here, WebAssembly runs all on the CPU`);
+  if (enableGraphCapture) ignored.push('enableGraphCapture: it is of GPUs');
+  if (env.wasm.proxy) ignored.push('env.wasm.proxy: a session runs where it is made; make it in a worker');
+  return ignored;
 }
 
 function feed(session, name, { type, data, dims }) {
@@ -139,15 +190,6 @@ async function fileAt(url) {
   const bytes = await read(url);
   if (bytes === undefined) throw new FourlaneError('missing-file', `there is no file at ${url.href}`);
   return bytes;
-}
-
-function modelBytes(model, [byteOffset, byteLength]) {
-  if (model instanceof Uint8Array) return model;
-  if (!(model instanceof ArrayBuffer || isShared(model))) {
-    throw new TypeError("Unexpected argument[0]: must be 'path' or 'buffer'.");
-  }
-  if (typeof byteOffset !== 'number') return new Uint8Array(model);
-  return new Uint8Array(model, byteOffset, typeof byteLength === 'number' ? byteLength : undefined);
 }
 
 /** By the names that a model has for them: `{ path, data }`, or a URL or path whose last part is the name. */

@@ -1,5 +1,6 @@
 // onnxruntime's Tensor: a typed array with dimensions.
 
+import { FourlaneError } from './errors.js';
 import { kind } from './where.js';
 
 // Older engines have no Float16Array; there the raw bits are the data, as in onnxruntime.
@@ -22,18 +23,18 @@ const ARRAYS = {
 
 /** See ort.d.ts. */
 export class Tensor {
-  #data;
-
   constructor(first, second, third) {
     const [type, data, dims] = typeof first === 'string' ? [first, second, third] : [undefined, first, second];
     this.type = type ?? infer(data);
-    this.#data = convert(this.type, data);
+    const elements = convert(this.type, data);
     if (dims !== undefined && !Array.isArray(dims)) throw new TypeError("A tensor's dims must be a number array");
-    this.dims = dims ?? [this.#data.length];
+    this.dims = dims ?? [elements.length];
     this.size = sizeOf(this.dims);
     this.location = 'cpu';
-    if (this.size !== this.#data.length) {
-      throw new Error(`Tensor's size(${this.size}) does not match data length(${this.#data.length}).`);
+    // A property like any other, as in onnxruntime: transformers.js writes to it.
+    this.cpuData = elements;
+    if (this.size !== elements.length) {
+      throw new Error(`Tensor's size(${this.size}) does not match data length(${elements.length}).`);
     }
   }
 
@@ -43,12 +44,8 @@ export class Tensor {
   }
 
   get data() {
-    if (this.#data === undefined) throw new Error('The tensor is disposed.');
-    return this.#data;
-  }
-
-  get cpuData() {
-    return this.data;
+    if (this.cpuData === undefined) throw new Error('The tensor is disposed.');
+    return this.cpuData;
   }
 
   async getData() {
@@ -61,9 +58,20 @@ export class Tensor {
   }
 
   dispose() {
-    this.#data = undefined;
+    this.cpuData = undefined;
     this.location = 'none';
   }
+}
+
+for (const source of ['Image', 'Texture', 'GpuBuffer', 'MLTensor']) {
+  Tensor[`from${source}`] = () => {
+    throw new FourlaneError('bad-input', `Tensor.from${source} is not there: fourlane's tensors are arrays in memory`);
+  };
+}
+
+/** Whether it is a tensor, of this class or of onnxruntime's own, which programs may have from elsewhere. */
+export function isTensor(value) {
+  return value instanceof Tensor || (typeof value?.type === 'string' && Array.isArray(value.dims) && 'data' in value);
 }
 
 function infer(data) {

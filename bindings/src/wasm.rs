@@ -8,7 +8,7 @@
 use crate::{Error, Files, Options, SessionOptions, TextClassifier, TokenizerError};
 use bytes::Bytes;
 use fourlane_graph::ir::{Port, PortDim};
-use fourlane_graph::{Data, Model, TensorView};
+use fourlane_graph::{Data, Model, OpenSession, Outputs, TensorView};
 use fourlane_onnx::{ExternalData, LoadError, ModelReader, StoredTensor};
 use js_sys::{Array, Uint8Array};
 use std::fmt::Display;
@@ -113,17 +113,17 @@ fn options(literal: bool, fast: bool) -> SessionOptions {
 }
 
 /// What a session tells of itself: `[name, value]` pairs, which become an object's properties.
-fn facts(session: &fourlane_graph::Session, options: SessionOptions) -> Array {
+fn facts(session: Option<&fourlane_graph::Session>, options: SessionOptions) -> Array {
     let facts = Array::new();
     let fact = |name: &str, value: JsValue| facts.push(&Array::of2(&name.into(), &value));
     fact("literal", options.literal.into());
     fact("accuracy", if options.fast && !options.literal { "fast" } else { "exact" }.into());
     let modes = session
-        .integer_modes()
         .into_iter()
+        .flat_map(|session| session.integer_modes())
         .map(|(mode, count)| JsValue::from(Array::of2(&mode.into(), &(count as u32).into())));
     fact("integerModes", modes.collect::<Array>().into());
-    fact("memoryBytes", (session.memory_bytes() as u32).into());
+    fact("memoryBytes", (session.map_or(0, |session| session.memory_bytes()) as u32).into());
     // Of the whole engine, in pages of 64 KiB.
     fact("engineBytes", (core::arch::wasm32::memory_size::<0>() as f64 * 65536.0).into());
     facts
@@ -162,7 +162,7 @@ impl Classifier {
 
     /// See [`facts`].
     pub fn facts(&self) -> Array {
-        let facts = facts(self.classifier.session(), self.options);
+        let facts = facts(Some(self.classifier.session()), self.options);
         facts.push(&Array::of2(&"maxLength".into(), &(self.classifier.max_length() as u32).into()));
         facts
     }
@@ -192,10 +192,46 @@ impl Classifier {
     }
 }
 
+/// What runs a model.
+enum Runner {
+    Planned(Box<fourlane_graph::Session>),
+    Open(Box<OpenSession>),
+}
+
+impl Runner {
+    fn new(model: Model, options: SessionOptions) -> Result<Runner, fourlane_graph::Error> {
+        Ok(match OpenSession::suits(&model) {
+            true => Runner::Open(OpenSession::new(model, options).into()),
+            false => Runner::Planned(fourlane_graph::Session::with_options(model, options)?.into()),
+        })
+    }
+
+    fn inputs(&self) -> &[Port] {
+        match self {
+            Runner::Planned(session) => session.inputs(),
+            Runner::Open(session) => &session.model().inputs,
+        }
+    }
+
+    fn outputs(&self) -> &[Port] {
+        match self {
+            Runner::Planned(session) => session.outputs(),
+            Runner::Open(session) => &session.model().outputs,
+        }
+    }
+
+    fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, fourlane_graph::Error> {
+        match self {
+            Runner::Planned(session) => session.run(inputs),
+            Runner::Open(session) => session.run(inputs),
+        }
+    }
+}
+
 /// A model with tensors in and out.
 #[wasm_bindgen]
 pub struct Session {
-    session: fourlane_graph::Session,
+    runner: Runner,
     options: SessionOptions,
     feeds: Vec<(String, Tensor)>,
     results: Vec<Tensor>,
@@ -207,23 +243,27 @@ impl Session {
     #[wasm_bindgen(constructor)]
     pub fn new(model: ModelFile, literal: bool, fast: bool) -> Result<Session, JsValue> {
         let options = options(literal, fast);
-        let session = fourlane_graph::Session::with_options(model.load()?, options).map_err(run_error)?;
-        Ok(Session { session, options, feeds: Vec::new(), results: Vec::new() })
+        let runner = Runner::new(model.load()?, options).map_err(run_error)?;
+        Ok(Session { runner, options, feeds: Vec::new(), results: Vec::new() })
     }
 
     /// See [`facts`].
     pub fn facts(&self) -> Array {
-        facts(&self.session, self.options)
+        let session = match &self.runner {
+            Runner::Planned(session) => Some(&**session),
+            Runner::Open(session) => session.session(),
+        };
+        facts(session, self.options)
     }
 
     /// `[name, type, dimension...]` of each input.
     pub fn inputs(&self) -> Array {
-        self.session.inputs().iter().map(describe).collect()
+        self.runner.inputs().iter().map(describe).collect()
     }
 
     /// `[name, type, dimension...]` of each output.
     pub fn outputs(&self) -> Array {
-        self.session.outputs().iter().map(describe).collect()
+        self.runner.outputs().iter().map(describe).collect()
     }
 
     /// Sets an input for the next run.
@@ -242,7 +282,7 @@ impl Session {
         self.results.clear();
         let feeds = std::mem::take(&mut self.feeds);
         let inputs: Vec<_> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
-        let outputs = self.session.run(&inputs).map_err(run_error)?;
+        let outputs = self.runner.run(&inputs).map_err(run_error)?;
         self.results.extend(outputs.iter().map(|(_, view)| Tensor::from_view(view)));
         Ok(())
     }

@@ -165,7 +165,7 @@ pub struct Port {
     pub value: ValueId,
     /// Element type (a storage type such as `F16` is possible: the outside hands over such elements).
     pub dtype: DType,
-    /// Dimensions; `None` where the file does not say (outputs only).
+    /// Dimensions; `None` where the file does not say. A model with such inputs is one for [`crate::OpenSession`].
     pub dims: Option<Vec<PortDim>>,
 }
 
@@ -318,6 +318,9 @@ pub enum Op {
     /// `(x, axis)`
     #[allow(missing_docs)]
     CumSum { exclusive: bool, reverse: bool },
+    /// `(x, k) -> (values, indices: i64)`: along `axis` the `k` largest or smallest, best first; of equals the first.
+    #[allow(missing_docs)]
+    TopK { axis: i64, largest: bool },
     /// `(q, k, v, [mask])`: scaled dot-product attention.
     ///
     /// q is `[batch, seq_q, heads * head_dim]`, k and v `[batch, seq_k, ...]` alike; the output is

@@ -192,7 +192,8 @@ fn is_settled(op: &Op, i: usize) -> bool {
         | Op::Expand
         | Op::Tile
         | Op::Reduce { .. }
-        | Op::Split { .. } => i == 1,
+        | Op::Split { .. }
+        | Op::TopK { .. } => i == 1,
         Op::Slice => i >= 1,
         Op::Pad => i == 1 || i == 3,
         _ => false,

@@ -67,9 +67,9 @@ impl Loader<'_> {
         let error = |problem: String| LoadError::Port { which: "input", name: info.name.clone(), problem };
         let Some(tensor) = info.tensor() else { return Err(error("is no tensor".into())) };
         let dtype = port_dtype(tensor.elem_type).map_err(error)?;
-        let Some(shape) = &tensor.shape else { return Err(error("has no shape in the file, not even a rank".into())) };
-        let value = self.builder.value(Fact { dtype: Some(dtype.runtime()), rank: Some(shape.dim.len()) });
-        let dims = Some(port_dims(&info.name, shape));
+        let shape = tensor.shape.as_ref();
+        let value = self.builder.value(Fact { dtype: Some(dtype.runtime()), rank: shape.map(|shape| shape.dim.len()) });
+        let dims = shape.map(|shape| port_dims(&info.name, shape));
         self.builder.model.inputs.push(Port { name: info.name.clone(), value, dtype, dims });
         self.names.set_value(&info.name, value);
         Ok(())

@@ -65,6 +65,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
             | Op::Linear { .. }
             | Op::DynamicQuantizeLinear
             | Op::QuantizeRows
+            | Op::TopK { .. }
     );
     let is_weight = |i: usize| i == 1 && matches!(node.op, Op::Linear { .. });
     let fits = |i: usize, dtype| dtype == DType::F32 || (dtype == DType::F16 && is_weight(i));
@@ -161,6 +162,7 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
         Op::Pad => movement::pad(step, memory),
         Op::Range => movement::range(step, memory),
         Op::CumSum { exclusive, reverse } => movement::cumulate(*exclusive, *reverse, step, memory),
+        Op::TopK { axis, largest } => movement::top_k(*axis, *largest, step, memory),
         Op::Shape { .. } | Op::Dims(_) | Op::AttentionHeads { .. } => {}
     }
     Ok(())

@@ -286,3 +286,33 @@ fn cumulate_of<T: bytemuck::Pod + Default>(
         }
     }
 }
+
+/// Each element is put into its place among the best so far, which are few.
+pub(super) fn top_k(axis: i64, largest: bool, step: &Step, memory: &Memory) {
+    let (x, out) = (operand(step, 0), &step.outputs[0]);
+    let axis = normalize_axis(axis, x.shape.len()).unwrap_or(0);
+    let (len, best): (usize, usize) = (x.shape[axis], out.shape[axis]);
+    let inner: usize = x.shape[axis + 1..].iter().product();
+    let (data, values): (&[f32], &mut [f32]) = (memory.read(x), memory.write(out));
+    let indices: &mut [i64] = memory.write(&step.outputs[1]);
+    for r in 0..data.len() / len.max(1) {
+        let (o, r) = (r / inner, r % inner);
+        let place = |rank: usize| (o * best + rank) * inner + r;
+        for l in 0..len {
+            let value = data[(o * len + l) * inner + r];
+            let mut rank = l.min(best);
+            while rank > 0 && (if largest { value > values[place(rank - 1)] } else { value < values[place(rank - 1)] })
+            {
+                rank -= 1;
+                if rank + 1 < best {
+                    values[place(rank + 1)] = values[place(rank)];
+                    indices[place(rank + 1)] = indices[place(rank)];
+                }
+            }
+            if rank < best {
+                values[place(rank)] = value;
+                indices[place(rank)] = l as i64;
+            }
+        }
+    }
+}

@@ -11,12 +11,23 @@ fn eval(
     data: &[f32],
     operands: impl FnOnce(&mut Builder) -> Vec<ValueId>,
 ) -> (Vec<usize>, Vec<f32>) {
+    eval_of(op, shape, data, operands, 1)
+}
+
+/// The first output of an operator that has several.
+fn eval_of(
+    op: Op,
+    shape: &[usize],
+    data: &[f32],
+    operands: impl FnOnce(&mut Builder) -> Vec<ValueId>,
+    outputs: usize,
+) -> (Vec<usize>, Vec<f32>) {
     let mut b = Builder::default();
     let dims: Vec<String> = shape.iter().map(ToString::to_string).collect();
     let x = b.input("x", DType::F32, &dims.iter().map(String::as_str).collect::<Vec<_>>());
     let mut inputs = vec![x];
     inputs.extend(operands(&mut b));
-    let y = b.node(op, &inputs);
+    let y = b.nodes(op, &inputs, outputs)[0];
     let mut session = Session::with_options(b.output(y), Options { optimize: false, ..Options::default() }).unwrap();
     let outputs = session.run(&[("x", TensorView { shape, data: Data::F32(data) })]).unwrap();
     let y = outputs.get("output").unwrap();
@@ -68,6 +79,17 @@ fn gathers() {
     assert_eq!((shape, y), (vec![3], vec![4.0, 2.0, 3.0]));
     let (_, y) = eval(Op::GatherNd { batch_dims: 1 }, &[2, 3], &counting(6), |b| vec![matrix(b, &[2, 1], &[2, 0])]);
     assert_eq!(y, [2.0, 3.0]);
+}
+
+#[test]
+fn the_best() {
+    let x = [3.0, 1.0, 2.0, 1.0, 3.0, 5.0];
+    let k = |k: i64| move |b: &mut Builder| vec![b.integers(&[k])];
+    let best = |axis, largest, count| eval_of(Op::TopK { axis, largest }, &[2, 3], &x, k(count), 2);
+    assert_eq!(best(1, true, 2), (vec![2, 2], vec![3.0, 2.0, 5.0, 3.0]));
+    assert_eq!(best(-1, false, 3), (vec![2, 3], vec![1.0, 2.0, 3.0, 1.0, 3.0, 5.0]));
+    assert_eq!(best(0, true, 1), (vec![1, 3], vec![3.0, 3.0, 5.0]));
+    assert_eq!(best(0, true, 0), (vec![0, 3], vec![]));
 }
 
 #[test]

@@ -10,6 +10,7 @@ impl Visit<'_> {
     pub(super) fn outputs(&self) -> Result<Vec<Option<Fact>>, Error> {
         match &self.node.op {
             Op::Split { axis } => self.split(*axis),
+            Op::TopK { axis, .. } => self.top_k(*axis),
             Op::DynamicQuantizeLinear | Op::QuantizeRows => {
                 let Some(x) = self.fact(0) else { return Ok(vec![None; 3]) };
                 let range = match x.shape.split_last() {
@@ -299,6 +300,7 @@ impl Visit<'_> {
             Op::Dims(_)
             | Op::ConstantOfShape { .. }
             | Op::Split { .. }
+            | Op::TopK { .. }
             | Op::DynamicQuantizeLinear
             | Op::QuantizeRows => return Ok(None),
         };
@@ -401,5 +403,18 @@ impl Visit<'_> {
             Some(Fact { dtype: x.dtype, shape, elements: taken.map(|(part, _)| part.to_vec()) })
         };
         Ok(sizes.into_iter().map(part).collect())
+    }
+    fn top_k(&self, axis: i64) -> Result<Vec<Option<Fact>>, Error> {
+        let (Some(x), Some(k)) = (self.fact(0), self.elements(1).and_then(|k| k.first())) else {
+            return Ok(vec![None; 2]);
+        };
+        let mut shape = x.shape.clone();
+        let axis = self.axis(axis, shape.len())?;
+        if shape[axis].sub(k).sign() == Some(-1) {
+            return self.invalid(format!("the best {k} of {} are wanted", show(&shape)));
+        }
+        shape[axis] = k.clone();
+        let fact = |dtype| Some(Fact { dtype, shape: shape.clone(), elements: None });
+        Ok(vec![fact(x.dtype), fact(DType::I64)])
     }
 }

@@ -1,7 +1,7 @@
 //! Operators that make, move and pick elements: the shape arithmetic of exported models, mostly.
 
 use super::{Outputs, one};
-use crate::builder::Builder;
+use crate::builder::{Builder, Fact};
 use crate::error::Reject;
 use crate::reader::NodeReader;
 use bytes::Bytes;
@@ -159,6 +159,15 @@ pub(super) fn split(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     let inputs = if sizes.is_some() { vec![Some(x), sizes] } else { vec![Some(x)] };
     let facts = vec![b.fact(x); parts];
     Ok(b.emit_outputs(Op::Split { axis }, inputs, &facts))
+}
+
+/// Unsorted is sorted, too.
+pub(super) fn top_k(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let op = Op::TopK { axis: n.int_or("axis", -1)?, largest: n.flag("largest", true)? };
+    n.flag("sorted", true)?;
+    let (x, k) = (n.input(0)?, n.input(1)?);
+    let fact = b.fact(x);
+    Ok(b.emit_outputs(op, vec![Some(x), Some(k)], &[fact, Fact { dtype: Some(DType::I64), ..fact }]))
 }
 
 pub(super) fn pad(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {

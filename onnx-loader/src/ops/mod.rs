@@ -84,6 +84,7 @@ pub(crate) fn standard(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -
         "Split" => layout::split(n, b),
         "Squeeze" => layout::squeeze(n, b),
         "Tile" => layout::tile(n, b),
+        "TopK" => layout::top_k(n, b),
         "Transpose" => layout::transpose(n, b),
         "Unsqueeze" => layout::unsqueeze(n, b),
         "Where" => elementwise::select(n, b),

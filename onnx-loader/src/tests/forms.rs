@@ -69,6 +69,17 @@ fn slices_and_splits_and_pads() {
 }
 
 #[test]
+fn the_best() {
+    let top_k = |attributes| {
+        let model = file(21).input("x", &["6"]).initializer(ints_tensor("k", &[1], &[2])).output("indices");
+        model.node("TopK", "x k", "values indices", attributes)
+    };
+    becomes(&top_k(vec![]), "%0 %1 = TopK { axis: -1, largest: true } x [2]\n -> %1");
+    let attributes = vec![int("axis", 0), int("largest", 0), int("sorted", 0)];
+    becomes(&top_k(attributes), "%0 %1 = TopK { axis: 0, largest: false } x [2]\n -> %1");
+}
+
+#[test]
 fn bounds_of_clip() {
     let both = "%0 = Binary(Max) x -1.0\n %1 = Binary(Min) %0 1.0\n -> %1";
     becomes(&single(10, "Clip", "x", vec![float("min", -1.0), float("max", 1.0)]), both);

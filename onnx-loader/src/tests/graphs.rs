@@ -83,12 +83,16 @@ fn ports_have_types_and_dimensions() {
 }
 
 #[test]
+fn inputs_of_unknown_rank_are_left_open() {
+    let mut model = file(17).node("Relu", "x", "y", vec![]).output("y");
+    model.graph_mut().input.push(value_info("x", data_type::FLOAT, None));
+    assert_eq!(model.load().unwrap().inputs[0].dims, None);
+}
+
+#[test]
 fn ports_that_cannot_be_offered() {
     let strings = file(17).typed_input("s", 8, &["n"]).output("s");
     assert_eq!(strings.error(), "model input 's' holds string, which is not supported");
-    let mut shapeless = file(17).output("x");
-    shapeless.graph_mut().input.push(value_info("x", data_type::FLOAT, None));
-    assert_eq!(shapeless.error(), "model input 'x' has no shape in the file, not even a rank");
     let mut sequence = file(17).output("x");
     sequence.graph_mut().input.push(ValueInfoProto { name: "x".into(), r#type: Some(TypeProto::default()) });
     assert_eq!(sequence.error(), "model input 'x' is no tensor");

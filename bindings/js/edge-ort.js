@@ -1,0 +1,9 @@
+// `fourlane/ort` in Cloudflare's workers: see edge.js.
+
+import wasmBinary from './fourlane-relaxed.wasm';
+import ort from './ort.js';
+
+export * from './ort.js';
+export default ort;
+
+ort.env.wasm.wasmBinary = wasmBinary;
