@@ -1,58 +1,75 @@
 //! f32 matrix multiplication, `C = A B`, with an [`Epilogue`].
 //!
 //! B is packed once into panels of [`NR`] columns, each panel contiguous along `k`: a step of the innermost loop
-//! reads eight neighbouring floats. A stays as it is; its elements are splatted from memory. The microkernel keeps a
-//! tile of [`MR`] rows by one panel of C in eight vector registers all along `k`, with two more for B and one for A;
-//! that fits the sixteen registers of x86-64. Tiles of 5x8, 6x8, 8x8, 4x12 and 4x16 were measured in V8 and lost up
-//! to half their speed to register spills, and so did unrolling along `k`: the compiler nests the multiply-adds of
-//! neighbouring steps, which keeps the operands of all of them alive.
+//! reads neighbouring floats. A stays as it is; its elements are splatted from memory. The microkernel keeps a tile of
+//! [`MR`] rows by one panel of C in vector registers all along `k`. Of the sixteen of x86-64 V8 keeps one for itself,
+//! and it loads all that a step needs before the step. With fused multiply-adds 3x12 sums take nine registers, B three
+//! and A three, and nine chains of a latency of four cycles more than fill two FMA units (0.97 of their peak from the L1
+//! cache, where 4x8 reaches 0.95). Separate products need registers, too: 4x8 sums, ten others, and 3x12 loses a third.
+//! Tiles of 5x8, 6x8, 8x8, 4x12 and 4x16 lost up to half their speed to spills, and so did unrolling along `k`: the
+//! compiler nests the multiply-adds of neighbouring steps, which keeps the operands of all of them alive.
 //!
 //! Around it run, from the outside: blocks of rows; blocks of `k`, short enough that the block of A stays in the L2
 //! cache; panels, each of which serves a whole block; tiles. Between blocks of `k` the sums rest in C, and the next
 //! block continues them. So an element of C is one chain of additions whatever the shape: **a row of C has the same
-//! bits whatever the other rows are and however many**, which batched inference inherits. While a tile is computed, a
-//! share of the next panel is read ahead of its use: the first tile of a panel waits for memory otherwise.
+//! bits whatever the other rows are and however many**, which batched inference inherits.
 //!
-//! Measured in V8 (Node 24) on a Zen 4 core, CPU time on a busy machine, 128x768x768, 128x3072x768 and 128x768x3072, as
-//! a fraction of the peak of a register-only FMA loop: 0.91, 0.87 and 0.87 with relaxed SIMD, 0.70, 0.67 and 0.67 with
-//! multiplication and addition (0.92, 0.78 and 0.62 with neither blocks of `k` nor reading ahead; blocks of `k` alone
-//! gave 0.87, 0.80 and 0.82). Eight chains of a latency of four cycles just fill two FMA units; nothing hides a delay.
+//! The first tile of a panel would wait for memory, which has nothing to do during the others. So every step of the
+//! microkernel also reads one byte of the next panel, a little further each time, and a panel has come by its turn. A
+//! read that misses holds up what follows it: so they are spread evenly, slow enough for the processor to run ahead of
+//! them within a page; with few rows one read of each page of the next panel, all at once, has their addresses
+//! translated before. Each tile reading its share at its start was slower than no reading ahead at all (for 16 rows).
+//!
+//! Measured in V8 (Node 24) on a Zen 4 core, CPU time on a busy machine, as a fraction of the peak of a register-only
+//! FMA loop: 128x768x768, 128x3072x768 and 128x768x3072 0.90, 0.90 and 0.89 with relaxed SIMD, 0.62 with multiplication
+//! and addition; all weights of a model of 170 MB, which come from memory, with 16, 32 and 128 rows 0.67, 0.77 and 0.89
+//! (0.58, 0.70 and 0.82 with tiles of 4x8 and shares read at the start of tiles), without fused multiply-adds 0.51, 0.58
+//! and 0.62. Panels of 192 `k`, stored in the order in which they are read, gain 4 % with 16 rows and lose 3 % with 128.
 //!
 //! B may also be stored in a smaller type ([`gemm_f16`](crate::gemm_f16), [`gemm_blocks`](crate::gemm_blocks)). Then
 //! `Panels` expands the panels that are next into a scratch space, where the same microkernel finds them: the result
 //! has the bits that the expanded matrix would give. A panel is expanded once for every block of rows.
 //!
-//! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, so one
-//! row takes four panels at a time and two rows take two.
+//! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, and one
+//! stream too few reads to fill the time that memory takes: such a tile spans up to four panels.
 
-use crate::arch::F32x4;
+use crate::arch::{F32x4, FUSED};
 use crate::vector::{FloatVector, LANES, span};
 use std::array::from_fn;
 
 pub use crate::epilogue::Epilogue;
 
 /// Columns of a panel of packed B.
-pub const NR: usize = 8;
+pub const NR: usize = VECTORS * LANES;
 /// Rows of the register tile.
-pub const MR: usize = 4;
+pub const MR: usize = if FUSED { 3 } else { 4 };
 
 /// Vectors in a row of the register tile.
-const VECTORS: usize = NR / LANES;
+const VECTORS: usize = if FUSED { 3 } else { 2 };
 /// Panels that one tile may span.
-const MAX_PANELS: usize = 4;
-/// Floats of A in a block, 384 KiB.
-const BLOCK: usize = 96 << 10;
+const MAX_PANELS: usize = panels(1);
+/// Panels of a tile of two rows.
+const PANELS_2: usize = panels(2);
 /// Rows of a block at most.
 const MC: usize = 128;
+/// Steps along `k` in a block at most: the block of A then has 384 KiB.
+const DEPTH: usize = 768;
 /// Floats of A in a block of rows if panels are expanded: half as many blocks would mean half as many expansions, at
 /// the price of reading A from farther away.
 const EXPANDED: usize = 1 << 17;
-/// With more rows than this the next panel is read ahead; with fewer, little time passes until its use. (Whole models, whose
-/// weights come from memory: for 16 to 32 rows reading ahead takes 3 to 6 % longer, and to go through 64 `k` with all tiles
-/// before the next 64 takes 6 to 12 % longer.)
-const PREFETCH: usize = 32;
+/// Up to so many rows the pages of the next panel are read from first.
+const FEW: usize = 24;
+/// Floats of a page of memory.
+const PAGE: usize = 4096 / size_of::<f32>();
 /// Columns that are finished together.
 pub(crate) const FINISH: usize = 4 * NR;
+
+/// Panels of a tile of so many rows: as many as there are registers for.
+const fn panels(rows: usize) -> usize {
+    let sums = if FUSED { 12 } else { 8 };
+    let panels = sums / (rows * VECTORS);
+    if panels == 0 { 1 } else { panels }
+}
 
 /// Elements that B, `[k, n]`, takes when packed.
 pub const fn packed_len(k: usize, n: usize) -> usize {
@@ -195,9 +212,10 @@ impl Gemm<'_> {
     /// Computes `rows` rows of C from row `i` on.
     fn rows(&self, i: usize, rows: usize, b: &mut Panels, c: &mut [f32]) {
         let depth = match b {
-            Panels::Packed(_) => self.k.div_ceil((self.k * rows).div_ceil(BLOCK).max(1)).max(1),
-            // A panel is expanded in one piece.
-            Panels::Expanded { .. } => self.k.max(1),
+            // In equal parts.
+            Panels::Packed(_) if rows > MR => self.k.div_ceil(self.k.div_ceil(DEPTH).max(1)).max(1),
+            // One tile reads a panel once, and a panel is expanded in one piece.
+            _ => self.k.max(1),
         };
         // Once even if k is zero: C is written all the same.
         for l in (0..self.k.max(1)).step_by(depth) {
@@ -208,25 +226,26 @@ impl Gemm<'_> {
     /// Adds the products of `depth` elements from `l` on of these rows and of columns of B.
     fn block(&self, i: usize, rows: usize, l: usize, depth: usize, b: &mut Panels, c: &mut [f32]) {
         let is_last = l + depth == self.k;
+        let tiles = rows.div_ceil(MR);
         // Columns before this one are finished.
         let (mut j, mut finished) = (0, 0);
         while j < self.n {
-            let full_panels = (self.n - j) / NR;
-            let panels = match rows {
-                1 if full_panels >= MAX_PANELS => MAX_PANELS,
-                2 if full_panels >= 2 => 2,
-                _ => 1,
-            };
+            let panels = if (self.n - j) / NR >= panels(rows) { panels(rows) } else { 1 };
+            // With a single tile there is nothing to wait behind.
             let next = match b {
-                Panels::Packed(b) if rows > PREFETCH => b.get(self.k * (j + NR) + l * NR..).unwrap_or_default(),
+                Panels::Packed(b) if tiles > 1 => b.get(self.k * (j + NR) + l * NR..).unwrap_or_default(),
                 _ => &[],
             };
             let next = &next[..next.len().min(depth * NR)];
+            if rows <= FEW {
+                let start = next.as_ptr().align_offset(PAGE * size_of::<f32>());
+                next.iter().skip(start).step_by(PAGE).for_each(read);
+            }
             let b = b.take(self.k, j, panels);
-            for r in (0..rows).step_by(MR) {
-                let share = |r: usize| next.len() * r.min(rows) / rows;
-                prefetch(&next[share(r)..share(r + MR)]);
-                self.tile(i + r, MR.min(rows - r), l, depth, j, panels, b, c);
+            let share = |t: usize| next.len() * t / tiles;
+            for t in 0..tiles {
+                let (r, ahead) = (t * MR, &next[share(t)..share(t + 1)]);
+                self.tile(i + r, MR.min(rows - r), l, depth, j, panels, b, ahead, c);
             }
             j = self.n.min(j + panels * NR);
             // Few rows are finished in one piece.
@@ -243,11 +262,26 @@ impl Gemm<'_> {
         }
     }
 
-    /// Does this for `rows` rows from row `i` and the columns of `panels` panels, which are `b`, from column `j` of C.
-    fn tile(&self, i: usize, rows: usize, l: usize, depth: usize, j: usize, panels: usize, b: &[f32], c: &mut [f32]) {
+    /// Does this for `rows` rows from row `i` and the columns of `panels` panels, which are `b`, from column `j` of C,
+    /// and reads `ahead` meanwhile.
+    fn tile(
+        &self,
+        i: usize,
+        rows: usize,
+        l: usize,
+        depth: usize,
+        j: usize,
+        panels: usize,
+        b: &[f32],
+        ahead: &[f32],
+        c: &mut [f32],
+    ) {
         let width = (panels * NR).min(self.n - j);
         let a = self.a.as_ptr().wrapping_add(i * self.a_stride + l);
         let b = b.as_ptr().wrapping_add(l * NR);
+        // Without anything ahead that is the first number of the panel, again and again.
+        let step = size_of_val(ahead) / depth.max(1);
+        let ahead = if step == 0 { b } else { ahead.as_ptr() };
         let c = &mut c[i * self.c_stride + j..];
         // The last panel may be wider than what is left of C; only then the tile goes through a buffer.
         let mut buffer = [0.0; MR * NR];
@@ -260,7 +294,7 @@ impl Gemm<'_> {
         let (target, stride) = if whole { (c.as_mut_ptr(), self.c_stride) } else { (buffer.as_mut_ptr(), NR) };
         let microkernel = match (rows, panels) {
             (1, MAX_PANELS) => microkernel::<1, MAX_PANELS>,
-            (2, 2) => microkernel::<2, 2>,
+            (2, PANELS_2) => microkernel::<2, PANELS_2>,
             (1, _) => microkernel::<1, 1>,
             (2, _) => microkernel::<2, 1>,
             (3, _) => microkernel::<3, 1>,
@@ -268,8 +302,8 @@ impl Gemm<'_> {
         };
         // SAFETY: `gemm_panels` has checked that A and C hold m rows, and the tile's rows are some of these; the
         // `depth` elements from `l` on are some of `k`; `Panels::take` gives as many panels as it is asked for; and
-        // either C has `width` columns from `j` on, or the buffer has.
-        unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride) };
+        // either C has `width` columns from `j` on, or the buffer has. `depth` steps of `step` bytes fit `ahead`.
+        unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride, ahead.cast(), step) };
         if !whole {
             for r in 0..rows {
                 c[r * self.c_stride..][..width].copy_from_slice(&buffer[r * NR..][..width]);
@@ -278,22 +312,19 @@ impl Gemm<'_> {
     }
 }
 
-/// Reads a float of every cache line, which has no effect but that the line is near afterwards; WebAssembly has no
-/// instruction for that.
+/// Has no effect but that what is read is near afterwards: WebAssembly has no instruction for that.
 #[inline(always)]
-fn prefetch(x: &[f32]) {
-    const CACHE_LINE: usize = 64 / size_of::<f32>();
-    for x in x.iter().step_by(CACHE_LINE) {
-        // SAFETY: a reference can be read. Being volatile, the read is not left out.
-        unsafe { (&raw const *x).read_volatile() };
-    }
+fn read<T>(x: &T) {
+    // SAFETY: a reference can be read. Being volatile, the read is not left out.
+    unsafe { (&raw const *x).read_volatile() };
 }
 
 /// `C = A B`, or `C += A B`, for `ROWS` rows of A, `[ROWS, k]`, and `PANELS` panels of B.
 ///
 /// # Safety
 /// With the given strides between rows (of A and C) or panels (of B), `a` must be valid for reading `ROWS` times `k`
-/// floats, `b` for reading `PANELS` times `k * NR`, and `c` for reading and writing `ROWS` times `PANELS * NR`.
+/// floats, `b` for reading `PANELS` times `k * NR`, and `c` for reading and writing `ROWS` times `PANELS * NR`; `ahead`
+/// must be for reading a byte at each of `k` distances, multiples of `ahead_step`.
 unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
     is_added: bool,
     k: usize,
@@ -303,6 +334,8 @@ unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
     b_stride: usize,
     c: *mut f32,
     c_stride: usize,
+    mut ahead: *const u8,
+    ahead_step: usize,
 ) {
     let mut sums = [[[F32x4::splat(0.0); VECTORS]; PANELS]; ROWS];
     if is_added {
@@ -314,6 +347,9 @@ unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
         }
     }
     for l in 0..k {
+        // SAFETY: that is `l` times `ahead_step` from where it began.
+        read(unsafe { &*ahead });
+        ahead = ahead.wrapping_add(ahead_step);
         for p in 0..PANELS {
             // SAFETY: l < k, so NR floats are readable there in panel p.
             let b: [F32x4; VECTORS] = from_fn(|v| unsafe { F32x4::load(b.add(p * b_stride + l * NR + v * LANES)) });

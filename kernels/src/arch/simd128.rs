@@ -6,7 +6,7 @@ use core::arch::wasm32::*;
 use std::mem::transmute;
 use std::ops::{Add, Div, Mul, Sub};
 
-pub(crate) use variant::{BYTE_DOTS, FAST_BYTE_DOTS};
+pub(crate) use variant::{BYTE_DOTS, FAST_BYTE_DOTS, FUSED};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
