@@ -5,11 +5,12 @@ mod measure;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fourlane_benches::{noise, packed};
+use fourlane_kernels::Activation;
 use fourlane_kernels::attention::{self, Rows, Shape};
 use fourlane_kernels::gemm::{Epilogue, gemm};
 use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Zero};
+use fourlane_kernels::gemm_half::{self, Halves};
 use fourlane_kernels::gemm_int8::{self, Accuracy, Int8, Mode, Packing};
-use fourlane_kernels::{Activation, gemm_f16};
 use measure::OfPeak;
 
 /// `m, n, k`: the products of a layer at 128 and 16 tokens, and of one row.
@@ -67,12 +68,14 @@ fn gemm_halves(c: &mut Criterion<OfPeak>) {
     for shape @ [m, n, k] in SHAPES {
         let a = noise(m * k);
         let halves: Vec<u16> = noise(k * n).into_iter().map(|x| half::f16::from_f32(x).to_bits()).collect();
-        let mut b = vec![0; gemm_f16::packed_len(k, n)];
-        gemm_f16::pack_b(k, n, &halves, n, 1, &mut b);
-        let (mut out, mut scratch) = (vec![0.0; m * n], vec![0.0; gemm_f16::scratch_len(k)]);
+        let mut b = vec![0; gemm_half::packed_len(k, n)];
+        gemm_half::pack_b(k, n, &halves, n, 1, &mut b);
+        let (mut out, mut scratch) = (vec![0.0; m * n], vec![0.0; gemm_half::scratch_len(k)]);
         group.throughput(operations(shape));
         group.bench_function(name(shape), |bench| {
-            bench.iter(|| gemm_f16::gemm(m, n, k, &a, k, &b, &mut out, n, &Epilogue::default(), &mut scratch));
+            bench.iter(|| {
+                gemm_half::gemm(m, n, k, &a, k, Halves::F16(&b), &mut out, n, &Epilogue::default(), &mut scratch)
+            });
         });
     }
 }

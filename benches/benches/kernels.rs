@@ -3,10 +3,11 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fourlane_benches::noise;
 use fourlane_kernels::binary::{self, BinaryOp};
+use fourlane_kernels::gemm_half::{self, Halves};
 use fourlane_kernels::gemm_int8::{self, Int8};
 use fourlane_kernels::reduce::{self, ReduceOp};
 use fourlane_kernels::unary::{self, UnaryOp};
-use fourlane_kernels::{gather, gemm, gemm_f16, layer_norm, quantize, softmax, strided};
+use fourlane_kernels::{gather, gemm, layer_norm, quantize, softmax, strided};
 
 const ROWS: usize = 128;
 const COLS: usize = 768;
@@ -136,9 +137,9 @@ fn packing(c: &mut Criterion) {
     group.bench_function("f32", |bench| bench.iter(|| gemm::pack_b(k, n, &b, n, 1, &mut panels)));
     group.bench_function("f32, transposed", |bench| bench.iter(|| gemm::pack_b(k, n, &b, 1, k, &mut panels)));
     let halves = vec![0x3c00u16; k * n];
-    let mut panels = vec![0; gemm_f16::packed_len(k, n)];
+    let mut panels = vec![0; gemm_half::packed_len(k, n)];
     group.throughput(Throughput::BytesDecimal((4 * k * n) as u64));
-    group.bench_function("f16", |bench| bench.iter(|| gemm_f16::pack_b(k, n, &halves, n, 1, &mut panels)));
+    group.bench_function("f16", |bench| bench.iter(|| gemm_half::pack_b(k, n, &halves, n, 1, &mut panels)));
     let codes: Vec<i8> = (0..k * n).map(|i| (i * 17) as i8).collect();
     let mut panels = vec![0; gemm_int8::packed_len(k, n)];
     group.throughput(Throughput::BytesDecimal((2 * k * n) as u64));
@@ -148,7 +149,7 @@ fn packing(c: &mut Criterion) {
     let halves = vec![0x3c00u16; k * n];
     let mut floats = vec![0.0; k * n];
     group.throughput(Throughput::BytesDecimal((6 * k * n) as u64));
-    group.bench_function("f16 to f32", |bench| bench.iter(|| gemm_f16::to_f32(&halves, &mut floats)));
+    group.bench_function("f16 to f32", |bench| bench.iter(|| gemm_half::to_f32(Halves::F16(&halves), &mut floats)));
 }
 
 criterion_group!(benches, in_place, rows, broadcast, movement, quantisation, packing);

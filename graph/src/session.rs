@@ -80,8 +80,8 @@ pub struct Options {
     /// How integers are multiplied. `None`: the way that is fastest on this engine for each weight. All give the same
     /// bits; a forced one is for tests and measurements.
     pub integer_mode: Option<IntegerMode>,
-    /// Whether weights that are f16 in the file become f32, which takes twice the memory; the results are the same. In V8
-    /// products take 1.03 times as long with halves for 128 rows, 1.3 times for 16, 3 times for one.
+    /// Whether weights that are f16 or bf16 in the file become f32, which takes twice the memory; the results are the
+    /// same. In V8 products take 1.03 times as long with halves for 128 rows, 1.3 times for 16, 3 times for one.
     pub expand_halves: bool,
 }
 

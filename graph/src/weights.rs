@@ -10,8 +10,9 @@ use crate::infer::MAX_TRACKED;
 use crate::ir::{DType, Model, Node, Op, Tensor, ValueId};
 use crate::session::Options;
 use bytes::Bytes;
+use fourlane_kernels::gemm_half::Halves as HalfBits;
 use fourlane_kernels::gemm_int8::{Accuracy, Int8, Mode, Packing};
-use fourlane_kernels::{gemm, gemm_f16};
+use fourlane_kernels::{gemm, gemm_half};
 
 /// Memory for any element type, aligned for vectors.
 #[derive(Default)]
@@ -51,7 +52,7 @@ pub(crate) enum Format {
     Plain,
     /// Row-major in the storage type, if that is a half float.
     Table,
-    /// Float GEMM panels of a `[k, n]` matrix, or of the transpose of a `[n, k]` one; of f16, unless [`Halves::Expanded`].
+    /// Float GEMM panels of a `[k, n]` matrix, or of the transpose of a `[n, k]` one; of halves if it is, unless [`Halves::Expanded`].
     Panels { transposed: bool },
     /// Integer GEMM panels of a `[k, n]` matrix; of one that rows are multiplied with which are quantised on the way, if
     /// `by_row`.
@@ -99,7 +100,7 @@ impl Elements {
     }
 }
 
-/// What becomes of the weights of float products that are f16 in the file.
+/// What becomes of the weights of float products that are f16 or bf16 in the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Halves {
     /// They stay, and are converted by the panel inside the product.
@@ -275,13 +276,13 @@ fn table(tensor: &Tensor) -> Result<Stored, Error> {
 fn panels(tensor: &Tensor, transposed: bool, halves: Halves, node: &str) -> Result<Stored, Error> {
     let (rows, cols) = matrix(tensor, node)?;
     let (k, n, row_stride, col_stride) = if transposed { (cols, rows, 1, cols) } else { (rows, cols, cols, 1) };
-    let keep = tensor.dtype == DType::F16 && halves == Halves::Kept;
-    let dtype = if keep { DType::F16 } else { DType::F32 };
+    let keep = matches!(tensor.dtype, DType::F16 | DType::BF16) && halves == Halves::Kept;
+    let dtype = if keep { tensor.dtype } else { DType::F32 };
     let mut data = Aligned::new(gemm::packed_len(k, n).saturating_mul(dtype.size()))?;
     if keep {
         let Stored { elements, .. } = as_stored(tensor)?;
         let halves = bytemuck::cast_slice(elements.bytes());
-        gemm_f16::pack_b(k, n, halves, row_stride, col_stride, bytemuck::cast_slice_mut(data.bytes_mut()));
+        gemm_half::pack_b(k, n, halves, row_stride, col_stride, bytemuck::cast_slice_mut(data.bytes_mut()));
     } else {
         let Stored { elements, dtype } = plain(tensor)?;
         if dtype != DType::F32 {
@@ -291,6 +292,11 @@ fn panels(tensor: &Tensor, transposed: bool, halves: Halves, node: &str) -> Resu
         gemm::pack_b(k, n, floats, row_stride, col_stride, bytemuck::cast_slice_mut(data.bytes_mut()));
     }
     Ok(Stored { elements: Elements::Own(data), dtype })
+}
+
+/// Bits as the halves that they are.
+pub(crate) fn halves(dtype: DType, bits: &[u16]) -> HalfBits<'_> {
+    if dtype == DType::BF16 { HalfBits::Bf16(bits) } else { HalfBits::F16(bits) }
 }
 
 /// Bytes as the integers that they are.
@@ -342,25 +348,17 @@ mod tests {
 
     #[test]
     fn halves_stay_halves_and_give_the_same() {
-        let model = model(DType::F16);
-        assert_eq!(optimized(&model), ["Gather", "Linear", "Linear", "Mul"]);
-        assert_passes_keep_meaning(&model, &[&[2, 3]]);
-        let ((kept, less), (expanded, more)) = (run(&model, false), run(&model, true));
-        assert_eq!(kept, expanded);
-        // The last weight has 12 columns, which take the room of 16; the scalar and what describes shapes come on top.
-        let elements = [20 * 8, 8 * 16, 16 * 16];
-        assert!(
-            (2 * elements.iter().sum::<usize>()..2 * elements.iter().sum::<usize>() + 64).contains(&less),
-            "{less}"
-        );
-        assert_eq!(more - less, 2 * (elements[1] + elements[2]));
-    }
-
-    #[test]
-    fn tables_of_the_other_halves_stay_as_well() {
-        let model = model(DType::BF16);
-        let (_, bytes) = run(&model, false);
-        assert!(bytes < 2 * 20 * 8 + 4 * (8 * 16 + 16 * 16) + 64, "{bytes}");
-        assert_passes_keep_meaning(&model, &[&[2, 3]]);
+        for dtype in [DType::F16, DType::BF16] {
+            let model = model(dtype);
+            assert_eq!(optimized(&model), ["Gather", "Linear", "Linear", "Mul"]);
+            assert_passes_keep_meaning(&model, &[&[2, 3]]);
+            let ((kept, less), (expanded, more)) = (run(&model, false), run(&model, true));
+            assert_eq!(kept, expanded);
+            // The last weight has 12 columns, which take the room of 16; the scalar and what describes shapes come on top.
+            let [table, weights @ ..] = [20 * 8, 8 * 16, 16 * 16];
+            let elements = table + weights.iter().sum::<usize>();
+            assert!((2 * elements..2 * elements + 64).contains(&less), "{less}");
+            assert_eq!(more - less, 2 * weights.iter().sum::<usize>());
+        }
     }
 }

@@ -26,7 +26,7 @@
 //! (0.58, 0.70 and 0.82 with tiles of 4x8 and shares read at the start of tiles), without fused multiply-adds 0.51, 0.58
 //! and 0.62. Panels of 192 `k`, stored in the order in which they are read, gain 4 % with 16 rows and lose 3 % with 128.
 //!
-//! B may also be stored in a smaller type ([`gemm_f16`](crate::gemm_f16), [`gemm_blocks`](crate::gemm_blocks)). Then
+//! B may also be stored in a smaller type ([`gemm_half`](crate::gemm_half), [`gemm_blocks`](crate::gemm_blocks)). Then
 //! `Panels` expands the panels that are next into a scratch space, where the same microkernel finds them: the result
 //! has the bits that the expanded matrix would give. A panel is expanded once for every block of rows.
 //!

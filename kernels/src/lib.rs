@@ -21,7 +21,7 @@ mod epilogue;
 pub mod gather;
 pub mod gemm;
 pub mod gemm_blocks;
-pub mod gemm_f16;
+pub mod gemm_half;
 pub mod gemm_int8;
 pub mod layer_norm;
 pub mod literal;

@@ -105,6 +105,18 @@ pub fn f16_to_f32(bits: u16) -> f32 {
     (if bits >> 15 == 1 { -magnitude } else { magnitude }) as f32
 }
 
+/// The number that a bfloat16 with these bits is.
+pub fn bf16_to_f32(bits: u16) -> f32 {
+    let fraction = f64::from(bits & 0x7f);
+    let magnitude = match bits >> 7 & 255 {
+        0 => fraction * 2f64.powi(-133),
+        255 if fraction == 0.0 => f64::INFINITY,
+        255 => f64::NAN,
+        exponent => (128.0 + fraction) * 2f64.powi(i32::from(exponent) - 134),
+    };
+    (if bits >> 15 == 1 { -magnitude } else { magnitude }) as f32
+}
+
 /// The matrix `[n, k]`.
 pub fn dequantize_blocks(b: &Blocks, n: usize, k: usize) -> Vec<f32> {
     let blocks = k.div_ceil(b.block);

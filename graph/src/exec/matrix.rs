@@ -5,9 +5,10 @@ use super::{operand, optional};
 use crate::exec::Memory;
 use crate::ir::{Activation, DType, Op};
 use crate::plan::{MAX_RANK, Sizes, Step, View};
+use crate::weights::halves;
 use fourlane_kernels::attention::{self, Mask, Rows};
 use fourlane_kernels::gemm::{self, Epilogue};
-use fourlane_kernels::{gemm_f16, literal};
+use fourlane_kernels::{gemm_half, literal};
 
 /// Working memory, in floats, of `MatMul`, `Gemm` (a packed second operand) and `Attention`.
 pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
@@ -34,7 +35,7 @@ pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Si
 /// Working memory, in floats, of `Linear` with a weight of halves.
 pub(super) fn linear_scratch_floats(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
     match (input(0), input(1)) {
-        (Some((_, x)), Some((DType::F16, _))) => gemm_f16::scratch_len(x.last().copied().unwrap_or(0)),
+        (Some((_, x)), Some((DType::F16 | DType::BF16, _))) => gemm_half::scratch_len(x.last().copied().unwrap_or(0)),
         _ => 0,
     }
 }
@@ -144,8 +145,11 @@ pub(super) fn linear(activation: Activation, alpha: f32, step: &Step, memory: &M
     let epilogue = Epilogue { alpha, bias, activation, residual, residual_stride: n };
     let (a, weight, c) = (memory.read(x), operand(step, 1), memory.write(out));
     match weight.dtype {
-        DType::F16 => gemm_f16::gemm(m, n, k, a, k, memory.read(weight), c, n, &epilogue, scratch(step, memory)),
-        _ => product(m, n, k, a, memory.read(weight), c, &epilogue, literal::CONSTANT_DEPTH, memory),
+        DType::F32 => product(m, n, k, a, memory.read(weight), c, &epilogue, literal::CONSTANT_DEPTH, memory),
+        dtype => {
+            let weight = halves(dtype, memory.read(weight));
+            gemm_half::gemm(m, n, k, a, k, weight, c, n, &epilogue, scratch(step, memory));
+        }
     }
 }
 

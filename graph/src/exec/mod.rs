@@ -68,7 +68,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
             | Op::TopK { .. }
     );
     let is_weight = |i: usize| i == 1 && matches!(node.op, Op::Linear { .. });
-    let fits = |i: usize, dtype| dtype == DType::F32 || (dtype == DType::F16 && is_weight(i));
+    let fits = |i: usize, dtype| dtype == DType::F32 || (matches!(dtype, DType::F16 | DType::BF16) && is_weight(i));
     if float && step.inputs.iter().enumerate().any(|(i, view)| view.is_some_and(|v| !fits(i, v.dtype))) {
         return refuse(format!("a {} operand where float32 is wanted", x.name()));
     }

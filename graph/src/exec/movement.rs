@@ -7,7 +7,8 @@ use crate::exec::Memory;
 use crate::infer::normalize_axis;
 use crate::ir::{DType, Node, Op};
 use crate::plan::{MAX_RANK, Sizes, Step, View};
-use fourlane_kernels::{gather as rows, gemm_f16, strided};
+use crate::weights::halves;
+use fourlane_kernels::{gather as rows, gemm_half, strided};
 
 /// `Transpose`, `Expand`, `Slice`: the operand read with other strides.
 pub(super) fn strided(op: &Op, step: &Step, memory: &Memory) {
@@ -139,10 +140,7 @@ pub(super) fn gather(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Re
         let rows = (0..outer).flat_map(|o| indices.iter().map(move |&index| (o, index)));
         for ((o, index), out) in rows.zip(out.chunks_exact_mut(inner.max(1))) {
             let row = &data[(o * size + resolve(index, size, node)?) * inner..][..inner];
-            match x.dtype {
-                DType::F16 => gemm_f16::to_f32(row, out),
-                _ => out.iter_mut().zip(row).for_each(|(out, &bits)| *out = f32::from_bits(u32::from(bits) << 16)),
-            }
+            gemm_half::to_f32(halves(x.dtype, row), out);
         }
         return Ok(());
     }

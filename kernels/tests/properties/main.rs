@@ -8,7 +8,7 @@ mod binary;
 mod data_movement;
 mod gemm;
 mod gemm_blocks;
-mod gemm_f16;
+mod gemm_half;
 mod gemm_int8;
 mod literal;
 mod normalization;
