@@ -346,8 +346,17 @@ pub enum Op {
     /// column of b.
     MatMulInteger,
 
+    /// `(codes, scales, [zero_points])`: rows of `k` elements in blocks of integer codes; the last axis of codes has the
+    /// bytes of a row, those of scales and zero points have the blocks of a row, or the bytes of their codes.
+    #[allow(missing_docs)]
+    DequantizeBlocks { code: Code, block: usize, k: usize },
+    /// `(codes)`: a matrix `[k, n]` of 4-bit codes, two in a byte and n even, turned into `[n, k]` with rows of whole
+    /// bytes.
+    #[allow(missing_docs)]
+    TransposeNibbles { k: usize, n: usize },
     /// `(x, codes, scales, [zero_points], [bias], [residual])`: as `Linear`, with a constant weight `[n, k]` that stays in
-    /// blocks of codes. Scales are f32; zero points are codes (u8) or f32, and where absent the middle of the range.
+    /// blocks of codes. Scales are f32; zero points are codes (u8, or as the codes) or f32, and where absent the middle of
+    /// the range.
     #[allow(missing_docs)]
     LinearBlocks { activation: Activation, code: Code, block: usize, k: usize, n: usize },
 

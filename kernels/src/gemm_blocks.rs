@@ -75,6 +75,10 @@ pub enum Code {
     Uint4,
     /// 0..=255, less the zero point.
     Uint8,
+    /// -8..=7, less the zero point; stored as [`Code::Uint4`].
+    Int4,
+    /// -128..=127, less the zero point.
+    Int8,
     /// One of sixteen levels in -1..=1, denser around 0 ("normal float"); two in a byte, the high half first. Blocks
     /// are cut from the flattened matrix and may cross its rows.
     Nf4,
@@ -123,9 +127,23 @@ impl Code {
     fn bits(self) -> u32 {
         match self {
             Code::Uint2 => 2,
-            Code::Uint4 | Code::Nf4 | Code::Fp4 => 4,
-            Code::Uint8 => 8,
+            Code::Uint4 | Code::Int4 | Code::Nf4 | Code::Fp4 => 4,
+            Code::Uint8 | Code::Int8 => 8,
         }
+    }
+
+    /// The bits, of a word of codes, that make unsigned codes of signed ones: what is 0 becomes the middle.
+    fn signs(self) -> i32 {
+        match self {
+            Code::Int4 => 0x8888_8888u32 as i32,
+            Code::Int8 => 0x8080_8080u32 as i32,
+            _ => 0,
+        }
+    }
+
+    /// The middle of the unsigned codes.
+    fn middle(self) -> f32 {
+        (1u32 << (self.bits() - 1)) as f32
     }
 
     /// Shifts by this divide by the number of codes in a byte; a division proper would take far longer.
@@ -141,11 +159,11 @@ impl Code {
 /// The codes that stand for 0.
 #[derive(Clone, Copy, Debug)]
 pub enum Zero<'a> {
-    /// The middle, `2^(bits - 1)`, in all blocks.
+    /// The middle in all blocks: `2^(bits - 1)`, or 0 of signed codes.
     Implied,
     /// A code for each block, rows padded to whole bytes; as long as [`Code::zero_points_len`] says.
     Codes(&'a [u8]),
-    /// A number for each block, `[n, ceil(k / block)]`.
+    /// A number for each block, `[n, ceil(k / block)]`; an integer if codes are signed.
     Floats(&'a [f32]),
 }
 
@@ -225,8 +243,8 @@ impl Blocks<'_> {
         let difference = |code, zero| F32x4::from_int(code) - zero;
         match self.code {
             Code::Uint2 => self.expand_words::<2>(k, rows, panel, difference),
-            Code::Uint4 => self.expand_words::<4>(k, rows, panel, difference),
-            Code::Uint8 => self.expand_words::<8>(k, rows, panel, difference),
+            Code::Uint4 | Code::Int4 => self.expand_words::<4>(k, rows, panel, difference),
+            Code::Uint8 | Code::Int8 => self.expand_words::<8>(k, rows, panel, difference),
             Code::Nf4 | Code::Fp4 if k.is_multiple_of(8) => {
                 let levels = self.levels();
                 let level = |code: I32x4, _| F32x4::from_array(code.to_array().map(|code| levels[code as usize % 16]));
@@ -252,13 +270,14 @@ impl Blocks<'_> {
         let per_word = 32 / BITS as usize;
         let mask = I32x4::splat((1 << BITS) - 1);
         let halves = I32x4::splat(0x0f0f_0f0f);
+        let signs = self.code.signs();
         // Blocks that do not begin with a row do begin with a word.
         let run = if self.pitch(k).is_multiple_of(self.block) { self.block } else { per_word };
         for (l, values) in (0..).step_by(run).zip(panel.as_chunks_mut::<NR>().0.chunks_mut(run)) {
             let Run { words, scales, zeros } = self.run(k, rows, l, run);
             let (scales, zeros) = (vectors(&scales), vectors(&zeros));
             for (w, values) in values.chunks_mut(per_word).enumerate() {
-                let words = words.map(|words| i32::from_le_bytes(words[w]));
+                let words = words.map(|words| i32::from_le_bytes(words[w]) ^ signs);
                 let (words, _) = words.as_chunks();
                 let mut words: [I32x4; VECTORS] = from_fn(|v| I32x4::from_array(words[v]));
                 if self.code.has_table() {
@@ -313,23 +332,24 @@ impl Blocks<'_> {
         }
     }
 
-    /// Code `i` of those that are stored from the low bits up.
+    /// Code `i` of those that are stored from the low bits up, unsigned.
     #[inline(always)]
     fn code_at(&self, codes: &[u8], i: usize) -> u8 {
         let bits = self.code.bits();
         let shift = (i & (self.code.per_byte() - 1)) as u32 * bits;
-        codes[i >> self.code.per_byte_log2()] >> shift & (u8::MAX >> (8 - bits))
+        (codes[i >> self.code.per_byte_log2()] ^ self.code.signs() as u8) >> shift & (u8::MAX >> (8 - bits))
     }
 
-    /// The zero point of a block of a row that has `blocks`.
+    /// The zero point of a block of a row that has `blocks`, in unsigned codes.
     #[inline(always)]
     fn zero(&self, blocks: usize, row: usize, block: usize) -> f32 {
         match self.zero_points {
-            Zero::Implied => (1u32 << (self.code.bits() - 1)) as f32,
+            Zero::Implied => self.code.middle(),
             Zero::Codes(zeros) => {
                 let row = &zeros[row * blocks.div_ceil(self.code.per_byte())..];
                 self.code_at(row, block).into()
             }
+            Zero::Floats(zeros) if self.code.signs() != 0 => zeros[row * blocks + block] + self.code.middle(),
             Zero::Floats(zeros) => zeros[row * blocks + block],
         }
     }

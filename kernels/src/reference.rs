@@ -128,23 +128,33 @@ pub fn dequantize_blocks(b: &Blocks, n: usize, k: usize) -> Vec<f32> {
             let code = if flat.is_multiple_of(2) { byte / 16 } else { byte % 16 };
             levels[usize::from(code)] as f32 * b.scales[flat / b.block]
         };
-        let integer = |bits: usize| {
+        let integer = |bits: usize, signed: bool| {
+            let range = (1 << bits) as f32;
+            let number = |bytes: &[u8], i| match number(bytes, bits, i) {
+                x if signed && x >= range / 2.0 => x - range,
+                x => x,
+            };
             let zero = match b.zero_points {
-                Zero::Implied => (1 << bits) as f32 / 2.0,
-                Zero::Codes(zeros) => {
-                    let row = &zeros[j * (blocks * bits).div_ceil(8)..];
-                    number(row, bits, l / b.block)
+                Zero::Implied => {
+                    if signed {
+                        0.0
+                    } else {
+                        range / 2.0
+                    }
                 }
+                Zero::Codes(zeros) => number(&zeros[j * (blocks * bits).div_ceil(8)..], l / b.block),
                 Zero::Floats(zeros) => zeros[block],
             };
-            (number(b.codes, bits, block * b.block + l % b.block) - zero) * b.scales[block]
+            (number(b.codes, block * b.block + l % b.block) - zero) * b.scales[block]
         };
         match b.code {
             Code::Nf4 => table(NF4),
             Code::Fp4 => table(FP4.map(|level| level / 12.0)),
-            Code::Uint2 => integer(2),
-            Code::Uint4 => integer(4),
-            Code::Uint8 => integer(8),
+            Code::Uint2 => integer(2, false),
+            Code::Uint4 => integer(4, false),
+            Code::Uint8 => integer(8, false),
+            Code::Int4 => integer(4, true),
+            Code::Int8 => integer(8, true),
         }
     })
 }

@@ -24,8 +24,9 @@ pub(crate) struct Builder<'a> {
     /// Name of the node being converted: what is emitted gets it.
     pub node: String,
     facts: Vec<Fact>,
-    /// Constants that are of 16-bit integers in the file, which all are i64 here, with their type.
-    codes_of_16_bits: SortedMap<ValueId, i32>,
+    /// Constants that are of 16-bit integers in the file, which all are i64 here, or of 4-bit ones, two in a byte, with
+    /// their type.
+    narrow: SortedMap<ValueId, i32>,
     files: ExternalFiles<'a>,
 }
 
@@ -35,7 +36,7 @@ impl<'a> Builder<'a> {
             model: Model::default(),
             node: String::new(),
             facts: Vec::new(),
-            codes_of_16_bits: SortedMap::new(),
+            narrow: SortedMap::new(),
             files: ExternalFiles::new(external),
         }
     }
@@ -81,15 +82,33 @@ impl<'a> Builder<'a> {
     pub fn constant_of(&mut self, proto: &TensorProto) -> Result<ValueId, Reject> {
         let tensor = self.decode(proto)?;
         let value = self.constant(tensor);
-        if let code @ (data_type::INT16 | data_type::UINT16) = proto.data_type {
-            self.codes_of_16_bits.insert(value, code);
+        let is_narrow = match proto.data_type {
+            data_type::INT16 | data_type::UINT16 => true,
+            data_type::INT4 | data_type::UINT4 => tensor::stays_packed(&proto.dims),
+            _ => false,
+        };
+        if is_narrow {
+            self.narrow.insert(value, proto.data_type);
         }
         Ok(value)
     }
 
-    /// The type in the file of a constant of 16-bit integers.
-    pub fn code_of_16_bits(&self, value: ValueId) -> Option<i32> {
-        self.codes_of_16_bits.get(&value).copied()
+    /// The type in the file of a constant of 16-bit integers, or of 4-bit ones that are two in a byte.
+    pub fn narrow(&self, value: ValueId) -> Option<i32> {
+        self.narrow.get(&value).copied()
+    }
+
+    /// The same value, or if that is of 4-bit integers two in a byte, one with a byte for each.
+    pub fn unpacked(&mut self, value: ValueId) -> ValueId {
+        let Some(code @ (data_type::INT4 | data_type::UINT4)) = self.narrow(value) else { return value };
+        let Some(Tensor { shape, data, .. }) = self.tensor(value) else { return value };
+        let mut shape = shape.clone();
+        if let Some(last) = shape.last_mut() {
+            *last *= 2;
+        }
+        let signed = code == data_type::INT4;
+        let data = tensor::unpack(data, 2 * data.len(), signed);
+        self.constant(Tensor { dtype: if signed { DType::I8 } else { DType::U8 }, shape, data })
     }
 
     pub fn scalar(&mut self, value: f32) -> ValueId {
@@ -189,7 +208,7 @@ impl<'a> Builder<'a> {
             Op::ConstantOfShape { value } => (Some(value.dtype.runtime()), len(0)),
             Op::Range => (x.dtype, Some(1)),
             Op::QuantizeLinear { .. } => (fact(2).dtype.or(Some(DType::U8)), x.rank),
-            Op::DequantizeLinear { .. } => (Some(DType::F32), x.rank),
+            Op::DequantizeLinear { .. } | Op::DequantizeBlocks { .. } => (Some(DType::F32), x.rank),
             // The rest keeps type and rank.
             _ => (x.dtype, x.rank),
         };

@@ -162,7 +162,9 @@ impl Loader<'_> {
                     self.builder.value(Fact::default())
                 }
             };
-            inputs.push(Some(value));
+            // Others know nothing of bytes with two integers in them.
+            let knows = matches!(op_type, "DequantizeLinear" | "GatherBlockQuantized");
+            inputs.push(Some(if knows { value } else { self.builder.unpacked(value) }));
         }
         let mut reader = NodeReader::new(self.opset, inputs, output.len(), attributes);
         let values = match domain {

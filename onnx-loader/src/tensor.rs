@@ -3,8 +3,8 @@
 //! A file holds elements in one of three places: raw little-endian bytes (the common case, taken without a copy from `feed`), the
 //! typed field of the element's type, or a file beside the model. All are brought to raw bytes and held against the
 //! dimensions, so what is allocated for a tensor is in proportion to the data that came with it. Types that nothing
-//! computes in are widened or narrowed here once: 4-bit integers to bytes, 16-bit and unsigned ones to i64, f64 to f32.
-//! Half floats stay as they are stored.
+//! computes in are widened or narrowed here once: 16-bit and unsigned integers to i64, f64 to f32, 4-bit integers to bytes,
+//! but for matrices of them. These and half floats stay as they are stored.
 //!
 //! Targets are little-endian, as WebAssembly is: elements in memory have the byte order of the file.
 
@@ -74,7 +74,12 @@ pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Resu
         data_type::INT16 => widen(&data, 2, true),
         data_type::UINT16 => widen(&data, 2, false),
         data_type::UINT32 => widen(&data, 4, false),
-        data_type::INT4 | data_type::UINT4 if size > 0 => unpack(&data, nonzero, code == data_type::INT4),
+        data_type::INT4 | data_type::UINT4 => match shape[..] {
+            [rows, cols] if stays_packed(&proto.dims) => {
+                return Ok(Tensor { dtype: DType::U8, shape: vec![rows, cols / 2], data });
+            }
+            _ => unpack(&data, if size > 0 { nonzero } else { 0 }, code == data_type::INT4),
+        },
         data_type::UINT64 if data.chunks_exact(8).any(|v| v[7] > 0x7f) => {
             return Err(error("holds a number above the range of int64".into()).into());
         }
@@ -119,8 +124,13 @@ fn widen(elements: &[u8], size: usize, signed: bool) -> Bytes {
     wide.into()
 }
 
+/// Whether a tensor of 4-bit integers stays as it is in the file: a matrix whose rows are whole bytes.
+pub(crate) fn stays_packed(dims: &[i64]) -> bool {
+    matches!(dims, &[_, cols] if cols % 2 == 0)
+}
+
 /// `count` integers of 4 bits as bytes; the first of two is in the low half.
-fn unpack(pairs: &[u8], count: usize, signed: bool) -> Bytes {
+pub(crate) fn unpack(pairs: &[u8], count: usize, signed: bool) -> Bytes {
     let mut bytes: Vec<u8> = Vec::with_capacity(2 * pairs.len());
     for &pair in pairs {
         bytes.extend(if signed { [pair << 4, pair].map(|b| ((b as i8) >> 4) as u8) } else { [pair & 15, pair >> 4] });

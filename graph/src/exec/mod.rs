@@ -47,6 +47,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
         Op::LinearInt8 { .. } => 1,
         Op::AttentionStacked { .. } => 5,
         Op::LinearBlocks { .. } => 3,
+        Op::DequantizeBlocks { .. } => 2,
         Op::Range => 3,
         Op::ConstantOfShape { .. } | Op::Dims(_) | Op::Shape { .. } => 0,
         _ => 1,
@@ -97,9 +98,18 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
         Op::AttentionHeads { .. } | Op::Dims(_) | Op::Shape { .. } => {
             refuse("an operator that should have been replaced".into())
         }
-        Op::LinearBlocks { code, block, k, n, .. } => {
-            quantized::check_blocks(*code, *block, [*k, *n], step).map_or(Ok(()), refuse)
+        Op::LinearBlocks { code, block, k, n, .. } => match x {
+            DType::F32 => quantized::check_blocks(*code, *block, [*k, *n], 1, step).map_or(Ok(()), refuse),
+            other => refuse(format!("a {} operand where float32 is wanted", other.name())),
+        },
+        Op::DequantizeBlocks { code, block, k } => {
+            let rows = step.outputs[0].shape.count().checked_div(*k).unwrap_or(0);
+            quantized::check_blocks(*code, *block, [*k, rows], 0, step).map_or(Ok(()), refuse)
         }
+        Op::TransposeNibbles { k, n } => match k.checked_mul(n / 2) {
+            Some(bytes) if n % 2 == 0 && x == DType::U8 && bytes == operand(step, 0).shape.count() => Ok(()),
+            _ => refuse(format!("codes that are no matrix of {k} by {n}")),
+        },
         Op::AttentionStacked { .. } => match [0, 1, 2, 3].map(dtype) {
             [Some(DType::F32), Some(DType::F32), Some(DType::F32), Some(DType::I64)] => Ok(()),
             _ => refuse("attention of what is not float32".into()),
@@ -143,6 +153,8 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error
         Op::LinearBlocks { activation, code, block, k, n } => {
             quantized::linear_blocks(*activation, *code, *block, [*k, *n], step, memory);
         }
+        Op::DequantizeBlocks { code, block, k } => quantized::dequantize_blocks(*code, *block, *k, step, memory),
+        Op::TransposeNibbles { k, n } => quantized::transpose_nibbles(*k, *n, step, memory),
         Op::AttentionStacked { heads, scale } => matrix::attention_stacked(*heads, *scale, step, memory),
         Op::Linear { activation, alpha, .. } => matrix::linear(*activation, *alpha, step, memory),
         Op::LinearInt8 { activation } => quantized::linear(*activation, step, memory),

@@ -141,20 +141,21 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
     gemm_int8::gemm_f32(m, n, k, x, k, a_zero, panels, b_zero, a_scale, b_scale, &epilogue, result, n, scratch);
 }
 
-/// Whether the operands of a `LinearBlocks` are as long as its kernel reads them.
-pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], step: &Step) -> Option<String> {
-    let length = |i: usize| step.inputs.get(i).copied().flatten().map(|v| (v.dtype, v.shape.count()));
+/// Whether codes, scales and zero points, from operand `first` on, are as long as the kernel reads them.
+pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], first: usize, step: &Step) -> Option<String> {
+    // Signed codes are read as the bytes that they are.
+    let length = |i: usize| {
+        let view = step.inputs.get(first + i).copied().flatten()?;
+        Some((if view.dtype == DType::I8 { DType::U8 } else { view.dtype }, view.shape.count()))
+    };
     if !Code::supports_block(block) {
         return Some(format!("blocks of {block} elements, which is not a power of two from 16 on"));
     }
     let (codes, scales) = (code.codes_len(n, k, block), code.scales_len(n, k, block));
-    if length(0).map(|(t, _)| t) != Some(DType::F32) {
-        return Some("a linear layer of integers with a weight in blocks".into());
-    }
-    if length(1) != Some((DType::U8, codes)) || length(2) != Some((DType::F32, scales)) {
+    if length(0) != Some((DType::U8, codes)) || length(1) != Some((DType::F32, scales)) {
         return Some(format!("{codes} bytes of codes and {scales} scales are wanted for a weight of {n} by {k}"));
     }
-    match length(3) {
+    match length(2) {
         None => None,
         Some(_) if matches!(code, Code::Nf4 | Code::Fp4) => Some("zero points for codes that have none".into()),
         Some((DType::U8, bytes)) if bytes == code.zero_points_len(n, k, block) => None,
@@ -173,17 +174,43 @@ pub(super) fn linear_blocks(
 ) {
     let (x, out) = (operand(step, 0), &step.outputs[0]);
     let m = out.shape.count().checked_div(n).unwrap_or(0);
-    let zero_points = match step.inputs.get(3).and_then(Option::as_ref) {
-        None => Zero::Implied,
-        Some(view) if view.dtype == DType::U8 => Zero::Codes(memory.read(view)),
-        Some(view) => Zero::Floats(memory.read(view)),
-    };
-    let (codes, scales) = (memory.read(operand(step, 1)), memory.read(operand(step, 2)));
-    let weight = Blocks { code, block, codes, scales, zero_points };
+    let weight = blocks(code, block, 1, step, memory);
     let (bias, residual) = (optional(step, memory, 4), optional(step, memory, 5));
     let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
     let scratch = memory.write(&step.scratch);
     gemm_blocks::gemm(m, n, k, memory.read(x), k, &weight, memory.write(out), n, &epilogue, scratch);
+}
+
+/// Codes, scales and zero points from operand `first` on.
+fn blocks<'m>(code: Code, block: usize, first: usize, step: &Step, memory: &'m Memory) -> Blocks<'m> {
+    let zero_points = match step.inputs.get(first + 2).and_then(Option::as_ref) {
+        None => Zero::Implied,
+        Some(view) if view.dtype == DType::F32 => Zero::Floats(memory.read(view)),
+        Some(view) => Zero::Codes(memory.read(view)),
+    };
+    let (codes, scales) = (memory.read(operand(step, first)), memory.read(operand(step, first + 1)));
+    Blocks { code, block, codes, scales, zero_points }
+}
+
+pub(super) fn dequantize_blocks(code: Code, block: usize, k: usize, step: &Step, memory: &Memory) {
+    let rows = blocks(code, block, 0, step, memory);
+    for (row, out) in memory.write::<f32>(&step.outputs[0]).chunks_exact_mut(k.max(1)).enumerate() {
+        gemm_blocks::dequantize_row(&rows, k, row, out);
+    }
+}
+
+pub(super) fn transpose_nibbles(k: usize, n: usize, step: &Step, memory: &Memory) {
+    let (from, to) = (memory.read::<u8>(operand(step, 0)), memory.write::<u8>(&step.outputs[0]));
+    let (width, pitch) = (n / 2, k.div_ceil(2));
+    // Two rows become a column of bytes.
+    for (at, rows) in from.chunks(2 * width.max(1)).enumerate() {
+        let (upper, lower) = rows.split_at(width);
+        for (i, &a) in upper.iter().enumerate() {
+            let b = lower.get(i).copied().unwrap_or(0);
+            to[2 * i * pitch + at] = a & 15 | b << 4;
+            to[(2 * i + 1) * pitch + at] = a >> 4 | b & 0xf0;
+        }
+    }
 }
 
 /// One range over the tensor or one per row: as many as there are scales.

@@ -292,6 +292,11 @@ impl Visit<'_> {
                 let weight = known!(self.fact(1)).shape.clone();
                 (x.dtype, self.linear(&x.shape, &weight, *trans_b)?)
             }
+            Op::DequantizeBlocks { k, .. } => match x.shape.split_last() {
+                Some((_, rows)) => (DType::F32, [rows, &[Dim::from(*k)]].concat()),
+                None => return self.invalid("a scalar has no rows of codes"),
+            },
+            Op::TransposeNibbles { k, n } => (DType::U8, vec![Dim::from(*n), Dim::from(k.div_ceil(2))]),
             Op::LinearBlocks { k, n, .. } => (x.dtype, self.linear(&x.shape, &[Dim::from(*k), Dim::from(*n)], false)?),
             Op::LinearInt8 { .. } => {
                 let weight = known!(self.fact(3)).shape.clone();

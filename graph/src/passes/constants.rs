@@ -5,7 +5,7 @@ use super::rewrite::Draft;
 use crate::dim::Dim;
 use crate::error::Error;
 use crate::exec::{self, Memory};
-use crate::infer::{self, Inference};
+use crate::infer::{self, Fact, Inference};
 use crate::ir::{DType, Model, Node, Op, Port, Tensor, ValueId};
 use crate::plan::{Buffer, Plan, View};
 use crate::weights::{Aligned, Halves, Integers, Weights};
@@ -45,7 +45,12 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
         let weight = weight.filter(|t| t.shape.len() > 1 && t.len() > infer::MAX_TRACKED);
         let lasting = match &node.op {
             Op::Dims(_) | Op::AttentionHeads { .. } => true,
-            Op::DequantizeLinear { .. } => keep_quantized && weight.is_some_and(|t| t.dtype.size() == 1),
+            // The codes may be computed in this round.
+            Op::DequantizeLinear { .. } | Op::DequantizeBlocks { .. } => {
+                let codes = node.input(0).and_then(|id| Some((inference.get(id)?, bytes(&id)?.0)));
+                let is_weight = |(fact, len): (&Fact, i64)| fact.shape.len() > 1 && len > infer::MAX_TRACKED as i64;
+                keep_quantized && codes.is_some_and(|codes| codes.0.dtype.size() == 1 && is_weight(codes))
+            }
             Op::Transpose { .. } => super::linear::turned(node, weight) && turns[node.outputs[0].0 as usize],
             _ => false,
         };

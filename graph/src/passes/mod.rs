@@ -5,6 +5,7 @@
 //! layers swallow their neighbours.
 
 mod attention;
+mod blocks;
 mod cleanup;
 mod constants;
 mod expand;
@@ -59,6 +60,9 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
             break;
         }
     }
+    note(&mut found, "weight in codes", blocks::run(model)?);
+    // What expanded these weights must not be folded.
+    cleanup::dead_code(model);
     simplify(model, &mut found, false)?;
     note(&mut found, "linear layer", linear::run(model)?);
     simplify(model, &mut found, false)?;

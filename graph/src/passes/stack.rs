@@ -202,6 +202,7 @@ impl Stacker<'_> {
             Op::Split { axis } if infer::normalize_axis(*axis, rank)? >= 2 => (&[0], &[]),
             Op::QuantizeRows if rank > 2 => (&[0], &[]),
             Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } if self.is_single(node.input(1)?) => (&[0], &[]),
+            Op::DequantizeBlocks { .. } => (&[0, 1, 2], &[]),
             Op::Linear { .. } if rank > 2 => (&[0, 3], &[]),
             Op::LinearBlocks { .. } if rank > 2 => (&[0, 5], &[]),
             Op::LinearInt8 { .. } if rank > 2 => match node.input(1) {

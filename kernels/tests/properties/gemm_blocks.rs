@@ -4,7 +4,7 @@ use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Zero, dequantize_row};
 use fourlane_kernels::{Activation, reference};
 use proptest::prelude::*;
 
-const CODES: [Code; 5] = [Code::Uint2, Code::Uint4, Code::Uint8, Code::Nf4, Code::Fp4];
+const CODES: [Code; 7] = [Code::Uint2, Code::Uint4, Code::Uint8, Code::Int4, Code::Int8, Code::Nf4, Code::Fp4];
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -47,6 +47,9 @@ fn with_blocks(case: &Case, f: impl FnOnce(&Blocks)) {
     if case.poison {
         noise.poison(&mut scales);
         noise.poison(&mut zeros);
+    }
+    if matches!(code, Code::Int4 | Code::Int8) {
+        zeros.iter_mut().for_each(|x| *x = x.round());
     }
     let zero_points = match case.zero {
         1 if !matches!(code, Code::Nf4 | Code::Fp4) => Zero::Codes(&zero_codes),

@@ -1,10 +1,10 @@
 //! onnxruntime's products with a weight in blocks of small codes. The codes stay as they are in the file.
 
-use super::{Outputs, one};
+use super::{Outputs, one, quantize};
 use crate::builder::Builder;
 use crate::error::Reject;
 use crate::reader::NodeReader;
-use fourlane_graph::ir::{Activation, Binary, Code, DType, Op};
+use fourlane_graph::ir::{Activation, Code, DType, Op};
 
 /// `x weight^T + bias`, the weight `[N, K]` in integers of 2, 4 or 8 bits.
 pub(super) fn matmul_n_bits(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
@@ -47,38 +47,29 @@ fn layer(code: Code, n: &mut NodeReader) -> Result<Op, Reject> {
     Ok(Op::LinearBlocks { activation: Activation::None, code, block, k, n: columns })
 }
 
-/// Rows of a table in blocks of 4-bit integers: looked up first, then dequantised.
+/// Rows of a table in blocks of integers: looked up first, then dequantised.
 pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     n.only("gather_axis", 0)?;
     n.only("quantize_axis", 1)?;
-    n.only("bits", 4)?;
-    let block = n.int_or("block_size", 128)?;
+    let (bits, block) = (n.int_or("bits", 4)?, n.int_or("block_size", 128)?);
     let (table, ids, scales, zeros) = (n.input(0)?, n.input(1)?, n.input(2)?, n.optional(3));
-    let width = match b.tensor(table).map(|tensor| (tensor.dtype, tensor.shape.as_slice())) {
+    let (code, k) = match quantize::codes(b, table) {
         // Signed integers have 0 in the middle; what unsigned ones mean without a zero point has changed.
-        Some((DType::U8, [_, width])) if zeros.is_some() => *width,
-        Some((DType::I8, [_, width])) => *width,
-        _ => return Err("of a table that is no constant matrix of 4-bit integers".into()),
+        Some((Code::Int4, [_, k])) if bits == 4 => (Code::Int4, k),
+        Some((Code::Uint4, [_, k])) if bits == 4 && zeros.is_some() => (Code::Uint4, k),
+        // Bytes with two integers in them, or one.
+        Some((Code::Uint8, [_, k])) if bits == 4 && zeros.is_some() => (Code::Uint4, 2 * k),
+        Some((Code::Uint8, [_, k])) if bits == 8 && zeros.is_some() => (Code::Uint8, k),
+        _ => return Err("of a table that is no constant matrix of integers of 4 or 8 bits".into()),
     };
-    let Some(blocks) = i64::try_from(width).ok().filter(|width| block > 0 && width % block == 0).map(|w| w / block)
-    else {
+    let Some(block) = usize::try_from(block).ok().filter(|&block| Code::supports_block(block) && k % block == 0) else {
         return Err("with blocks that do not fill the rows".into());
     };
-    let look_up = |b: &mut Builder<'_>, table| b.emit(Op::Gather { axis: 0 }, &[table, ids]);
-    let reshape = |b: &mut Builder<'_>, x, shape| b.emit(Op::Reshape { allow_zero: false }, &[x, shape]);
-    let (split, single) = (b.ints(&[-1, blocks, block]), b.ints(&[-1, blocks, 1]));
-    let rows = look_up(b, table);
-    let whole = b.emit(Op::Shape { start: 0, end: i64::MAX }, &[rows]);
-    let mut y = reshape(b, rows, split);
-    y = b.cast(y, DType::F32);
-    if let Some(zeros) = zeros {
-        let zeros = look_up(b, zeros);
-        let zeros = reshape(b, zeros, single);
-        let zeros = b.cast(zeros, DType::F32);
-        y = b.binary(Binary::Sub, y, zeros);
-    }
-    let scales = look_up(b, scales);
-    let scales = reshape(b, scales, single);
-    y = b.binary(Binary::Mul, y, scales);
-    one(reshape(b, y, whole))
+    // Where rows of zero points are no whole bytes, they are numbers.
+    let zeros = zeros.map(|zeros| match (b.narrow(table), b.narrow(zeros)) {
+        (Some(_), None) => b.cast(zeros, DType::F32),
+        _ => zeros,
+    });
+    let rows = [Some(table), Some(scales), zeros].map(|part| Some(b.emit(Op::Gather { axis: 0 }, &[part?, ids])));
+    one(b.emit_optional(Op::DequantizeBlocks { code, block, k }, rows.to_vec()))
 }

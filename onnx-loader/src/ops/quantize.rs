@@ -9,7 +9,7 @@ use crate::builder::{Builder, Fact};
 use crate::error::Reject;
 use crate::proto::data_type;
 use crate::reader::NodeReader;
-use fourlane_graph::ir::{Binary, DType, Op, ValueId};
+use fourlane_graph::ir::{Binary, Code, DType, Op, Tensor, ValueId};
 
 /// y, its scale and its zero point.
 pub(super) fn dynamic_facts(b: &Builder<'_>, x: ValueId) -> [Fact; 3] {
@@ -35,7 +35,7 @@ pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
         Some(zero) => match b.dtype(zero)? {
             DType::U8 => data_type::UINT8,
             DType::I8 => data_type::INT8,
-            _ => b.code_of_16_bits(zero).unwrap_or(-1),
+            _ => b.narrow(zero).unwrap_or(-1),
         },
         None if wanted == 0 => data_type::UINT8,
         None => wanted,
@@ -85,7 +85,11 @@ pub(super) fn single(b: &Builder<'_>, value: ValueId) -> bool {
 pub(super) fn dequantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     n.ignore(&["output_dtype"]);
     let (axis, block) = (n.int_or("axis", 1)?, n.int_or("block_size", 0)?);
-    let (mut x, scale, mut zero) = (n.input(0)?, n.input(1)?, n.optional(2));
+    let (x, scale, zero) = (n.input(0)?, n.input(1)?, n.optional(2));
+    if let Some(y) = dequantize_codes(b, axis, block, [x, scale], zero) {
+        return one(y);
+    }
+    let (mut x, mut zero) = (b.unpacked(x), zero.map(|zero| b.unpacked(zero)));
     match b.dtype(x)? {
         DType::U8 | DType::I8 | DType::I32 => {}
         // A constant of 16 bits.
@@ -99,6 +103,92 @@ pub(super) fn dequantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
         return one(dequantize_blocks(b, axis, block, [x, scale], zero)?);
     }
     one(b.emit_optional(Op::DequantizeLinear { axis }, vec![Some(x), Some(scale), zero]))
+}
+
+/// The type and the sizes of a constant matrix of integers of 4 or 8 bits.
+pub(super) fn codes(b: &Builder<'_>, x: ValueId) -> Option<(Code, [usize; 2])> {
+    let tensor = b.tensor(x)?;
+    let [rows, cols] = tensor.shape[..] else { return None };
+    Some(match (b.narrow(x), tensor.dtype) {
+        (Some(data_type::INT4), _) => (Code::Int4, [rows, 2 * cols]),
+        (Some(data_type::UINT4), _) => (Code::Uint4, [rows, 2 * cols]),
+        (None, DType::I8) => (Code::Int8, [rows, cols]),
+        (None, DType::U8) => (Code::Uint8, [rows, cols]),
+        _ => return None,
+    })
+}
+
+/// Weights stay in codes, which products expand: those in blocks, and those of 4 bits with a scale for each row or column.
+/// Rows of codes are as long as sums in a product, so that a matrix `[k, n]` is turned, and the result turned back.
+fn dequantize_codes(
+    b: &mut Builder<'_>,
+    axis: i64,
+    block: i64,
+    [x, scale]: [ValueId; 2],
+    zero: Option<ValueId>,
+) -> Option<ValueId> {
+    let (code, sizes) = codes(b, x)?;
+    let axis = usize::try_from(if axis < 0 { axis + 2 } else { axis }).ok().filter(|&axis| axis < 2)?;
+    let in_blocks = block != 0;
+    // Scales are of blocks along one axis, or of whole rows along the other.
+    let along = if in_blocks { axis } else { 1 - axis };
+    let (k, n) = (sizes[along], sizes[1 - along]);
+    let block = if in_blocks { usize::try_from(block).ok()? } else { 1usize.checked_shl(k.trailing_zeros())? };
+    if !Code::supports_block(block) || k % block != 0 || !(in_blocks || is_packed(b, x)) {
+        return None;
+    }
+    let (turn, blocks) = (along == 0, k / block);
+    // For each block a number, as rows of them.
+    let to_blocks = |b: &mut Builder<'_>, value, number: DType| {
+        let shape = b.tensor(value)?.shape.as_slice();
+        let fits = if in_blocks { shape == if turn { [blocks, n] } else { [n, blocks] } } else { shape == [n] };
+        let value = b.cast(value, number);
+        Some(match (fits, in_blocks) {
+            (false, _) => return None,
+            (true, true) if turn => transpose(b, value),
+            (true, true) => value,
+            (true, false) => {
+                let shape = b.ints(&[n, blocks].map(|size| i64::try_from(size).unwrap_or(i64::MAX)));
+                let column = b.unsqueeze(value, &[1]);
+                b.emit(Op::Expand, &[column, shape])
+            }
+        })
+    };
+    let scale = to_blocks(b, scale, DType::F32)?;
+    let zero = match zero {
+        // Two in a byte, as the codes.
+        Some(zero) if in_blocks && is_packed(b, zero) => {
+            if codes(b, zero) != Some((code, if turn { [blocks, n] } else { [n, blocks] })) {
+                return None;
+            }
+            Some(if turn { b.emit(Op::TransposeNibbles { k: blocks, n }, &[zero]) } else { zero })
+        }
+        Some(zero) => {
+            let dtype = if is_packed(b, x) { DType::F32 } else { b.fact(zero).dtype? };
+            Some(to_blocks(b, zero, dtype)?)
+        }
+        None if matches!(code, Code::Uint4 | Code::Uint8) => {
+            let len = code.zero_points_len(n, k, block);
+            Some(b.constant(Tensor { dtype: DType::U8, shape: vec![n, len / n.max(1)], data: vec![0; len].into() }))
+        }
+        None => None,
+    };
+    let x = match turn {
+        true if is_packed(b, x) => b.emit(Op::TransposeNibbles { k, n }, &[x]),
+        true => transpose(b, x),
+        false => x,
+    };
+    let y = b.emit_optional(Op::DequantizeBlocks { code, block, k }, vec![Some(x), Some(scale), zero]);
+    Some(if turn { transpose(b, y) } else { y })
+}
+
+/// Whether a constant is of 4-bit integers, two in a byte.
+fn is_packed(b: &Builder<'_>, value: ValueId) -> bool {
+    matches!(b.narrow(value), Some(data_type::INT4 | data_type::UINT4))
+}
+
+fn transpose(b: &mut Builder<'_>, x: ValueId) -> ValueId {
+    b.emit(Op::Transpose { perm: vec![1, 0] }, &[x])
 }
 
 /// `(x - zero) * scale`, where `block` neighbours along an axis share scale and zero point: the axis becomes two, blocks

@@ -119,3 +119,112 @@ fn blocks_fill_an_axis_of_a_constant() {
     let model = model.node("DequantizeLinear", "q s", "out", vec![int("block_size", 2)]);
     assert!(model.error().contains("with blocks of what is no constant"));
 }
+
+/// A product of `x` with a dequantised weight: `[40, 6]`, or its transpose through `Gemm`.
+struct Weight {
+    code: i32,
+    turned: bool,
+    /// 0 means a scale for each column of the product.
+    block: i64,
+    with_zeros: bool,
+}
+
+impl Weight {
+    const K: usize = 32;
+    const N: usize = 6;
+
+    fn dims(&self, of_k: usize) -> [usize; 2] {
+        if self.turned { [Self::N, of_k] } else { [of_k, Self::N] }
+    }
+
+    /// Numbers without a pattern, in the range of the type.
+    fn number(&self, salt: usize, at: usize) -> i32 {
+        let bits = ((at * 37 + salt) ^ (at >> 2)) as i32 & 0xff;
+        match self.code {
+            data_type::INT4 => (bits & 15) - 8,
+            data_type::UINT4 => bits & 15,
+            data_type::INT8 => bits - 128,
+            _ => bits,
+        }
+    }
+
+    fn tensor(&self, name: &str, dims: &[usize], salt: usize) -> TensorProto {
+        let numbers: Vec<i32> = (0..dims.iter().product()).map(|at| self.number(salt, at)).collect();
+        let numbers = match self.code {
+            data_type::INT4 | data_type::UINT4 => {
+                numbers.chunks(2).map(|pair| pair[0] & 15 | (pair.get(1).unwrap_or(&0) & 15) << 4).collect()
+            }
+            _ => numbers,
+        };
+        integer(name, self.code, &dims.map_to_i64(), &numbers)
+    }
+
+    /// Scales and zero points: for each block or each column.
+    fn few(&self) -> Vec<usize> {
+        if self.block == 0 { vec![Self::N] } else { self.dims(Self::K / self.block as usize).to_vec() }
+    }
+
+    fn scale(at: usize) -> f32 {
+        (at % 5 + 1) as f32 / 64.0
+    }
+
+    fn model(&self) -> ModelProto {
+        let few = self.few();
+        let scales: Vec<f32> = (0..few.iter().product()).map(Self::scale).collect();
+        let model = file(21).input("x", &["rows", "32"]).output("out");
+        let model = model.initializer(self.tensor("w", &self.dims(Self::K), 5));
+        let model = model.initializer(floats_tensor("s", &few.map_to_i64(), &scales));
+        let model = model.initializer(self.tensor("z", &few, 11));
+        let axis = if self.block == 0 { usize::from(!self.turned) } else { usize::from(self.turned) };
+        let attributes = vec![int("axis", axis as i64), int("block_size", self.block)];
+        let model = model.node("DequantizeLinear", if self.with_zeros { "w s z" } else { "w s" }, "f", attributes);
+        match self.turned {
+            true => model.node("Gemm", "x f", "out", vec![int("transB", 1)]),
+            false => model.node("MatMul", "x f", "out", vec![]),
+        }
+    }
+
+    /// Element `(l, j)` of `[k, n]`.
+    fn value(&self, l: usize, j: usize) -> f32 {
+        let [_, cols] = self.dims(Self::K);
+        let at = |l: usize, j: usize, cols: usize| if self.turned { j * cols + l } else { l * cols + j };
+        let few = if self.block == 0 {
+            j
+        } else {
+            let block = self.block as usize;
+            at(l / block, j, self.dims(Self::K / block)[1])
+        };
+        let zero = if self.with_zeros { self.number(11, few) } else { 0 };
+        (self.number(5, at(l, j, cols)) - zero) as f32 * Self::scale(few)
+    }
+}
+
+trait MapToI64 {
+    fn map_to_i64(&self) -> Vec<i64>;
+}
+
+impl MapToI64 for [usize] {
+    fn map_to_i64(&self) -> Vec<i64> {
+        self.iter().map(|&size| size as i64).collect()
+    }
+}
+
+#[test]
+fn weights_stay_codes() {
+    let x: Vec<f32> = (0..3 * Weight::K).map(|i| (i * 29 % 17) as f32 / 8.0 - 1.0).collect();
+    for code in [data_type::INT4, data_type::UINT4, data_type::INT8, data_type::UINT8] {
+        for (turned, with_zeros) in [(false, false), (false, true), (true, false), (true, true)] {
+            for block in [0, 16, 32] {
+                let weight = Weight { code, turned, block, with_zeros };
+                let model = weight.model();
+                let session = Session::new(model.load().unwrap()).unwrap();
+                assert_eq!(session.report().operators, [("LinearBlocks".to_string(), 1)], "{code} {turned} {block}");
+                let rows = x.chunks(Weight::K);
+                let dot = |row: &[f32], j| (0..Weight::K).map(|l| row[l] * weight.value(l, j)).sum::<f32>();
+                let expected: Vec<f32> = rows.flat_map(|row| (0..Weight::N).map(move |j| dot(row, j))).collect();
+                // All of this is exact in floats, so that no order of sums matters.
+                assert_eq!(run(&model, &[3, Weight::K], &x), expected, "{code} {turned} {block} {with_zeros}");
+            }
+        }
+    }
+}

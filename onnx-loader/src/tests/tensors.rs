@@ -63,8 +63,13 @@ fn two_integers_of_4_bits_are_in_one_byte() {
     };
     let unsigned = raw(data_type::UINT4, &[3], &[0x81, 0x0f]).unwrap();
     assert_eq!((unsigned.dtype, unsigned.integers().unwrap()), (DType::U8, vec![1, 8, 15]));
-    let signed = raw(data_type::INT4, &[2, 2], &[0x81, 0x7f]).unwrap();
+    let signed = raw(data_type::INT4, &[4], &[0x81, 0x7f]).unwrap();
     assert_eq!((signed.dtype, signed.integers().unwrap()), (DType::I8, vec![1, -8, -1, 7]));
+    // In matrices they stay two in a byte, unless a row would end within one.
+    let packed = raw(data_type::INT4, &[2, 4], &[0x81, 0x7f, 0x12, 0x34]).unwrap();
+    assert_eq!((packed.dtype, packed.shape, &packed.data[..2]), (DType::U8, vec![2, 2], &[0x81, 0x7f][..]));
+    let odd = raw(data_type::UINT4, &[2, 1], &[0x81]).unwrap();
+    assert_eq!((odd.shape.clone(), odd.integers().unwrap()), (vec![2, 1], vec![1, 8]));
     let typed = TensorProto { int32_data: vec![0x21, 0x03], ..tensor(data_type::UINT4, &[3]) };
     assert_eq!(constant(typed).unwrap().integers().unwrap(), [1, 2, 3]);
     assert!(raw(data_type::INT4, &[0, 3], &[]).unwrap().is_empty());
