@@ -253,6 +253,9 @@ pub enum Op {
     Binary(Binary),
     /// `(condition, x, y)` with broadcasting.
     Where,
+    /// `(condition, x, y)`: x if the condition, a single one, is true, else y. Where inference does not know it, both must
+    /// have the same shape.
+    If,
     /// `(x)`: to a runtime type.
     Cast(DType),
     /// `(x, [axes])`: no axes means all, unless `noop_with_empty_axes`.

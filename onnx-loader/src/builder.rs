@@ -189,6 +189,7 @@ impl<'a> Builder<'a> {
             Op::Unary(Unary::IsNan) => (Some(DType::Bool), x.rank),
             Op::Binary(op) => (if op.gives_bool() { Some(DType::Bool) } else { x.dtype }, broadcast(0, 1)),
             Op::Where => (fact(1).dtype.or(fact(2).dtype), broadcast(0, 1).zip(fact(2).rank).map(|(a, b)| a.max(b))),
+            Op::If => (fact(1).dtype.or(fact(2).dtype), fact(1).rank.filter(|rank| fact(2).rank == Some(*rank))),
             Op::Cast(dtype) => (Some(*dtype), x.rank),
             Op::Reduce { keep_dims: false, .. } => (x.dtype, x.rank.zip(len(1)).and_then(|(r, n)| r.checked_sub(n))),
             Op::MatMul => {

@@ -3,6 +3,7 @@
 //! Constants are decoded when something first reads them, so unused ones cost nothing. Nodes that cannot be converted
 //! are collected, with values standing in for their outputs, so that all of them can be reported.
 
+use crate::branches;
 use crate::builder::{Builder, Fact};
 use crate::error::{LoadError, Reason, Reject, UnsupportedOperator};
 use crate::external::ExternalData;
@@ -16,7 +17,8 @@ use fourlane_graph::ir::{DType, Model, Port, PortDim, ValueId};
 use std::borrow::Cow;
 
 pub(crate) fn convert(file: ModelProto, external: &dyn ExternalData) -> Result<Model, LoadError> {
-    let graph = file.graph.ok_or(LoadError::NotOnnx("it has no graph"))?;
+    let mut graph = file.graph.ok_or(LoadError::NotOnnx("it has no graph"))?;
+    branches::inline(&mut graph);
     let mut names = Names::of(&graph)?;
     let order = std::mem::take(&mut names.order);
     let GraphProto { mut node, initializer, input, output, .. } = graph;

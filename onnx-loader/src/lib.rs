@@ -1,7 +1,7 @@
 //! ONNX bytes to a [`Model`].
 //!
 //! The only crate that knows what protobuf and ONNX look like. A file goes through five rooms: `feed` (bytes as they
-//! come in), `proto` (the messages), `names` (who makes what, in which order), `convert` with `ops` (each
+//! come in), `proto` (the messages), `names` (who makes what, in which order; `branches` before it), `convert` with `ops` (each
 //! operator's forms over the opsets, and onnxruntime's fused operators taken apart, to one IR form) and `tensor`
 //! (constants).
 //!
@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod branches;
 mod builder;
 mod convert;
 mod error;

@@ -16,9 +16,6 @@ use std::path::{Path, PathBuf};
 const LITERAL: Options =
     Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false };
 
-/// What is refused: branches, which DeBERTa has where its attention was traced by old exporters.
-const REFUSED: &str = "If";
-
 fn text<'e>(entry: &'e Value, key: &str) -> &'e str {
     entry[key].as_str().unwrap_or_else(|| panic!("no {key} in {entry}"))
 }
@@ -108,10 +105,6 @@ fn for_each_model(wanted: impl Fn(&Value) -> bool, check: impl Fn(&Path, &str, &
     assert!(failures.is_empty(), "{} of {count} models fail:\n{}", failures.len(), failures.join("\n"));
 }
 
-fn is_supported(entry: &Value) -> bool {
-    !has_operator(entry, REFUSED)
-}
-
 fn read_json(path: PathBuf) -> Option<Value> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
@@ -148,21 +141,24 @@ fn within(distance: f64, tolerance: f64) -> Result<(), String> {
 fn recorded_outputs() {
     println!("| model | precision | operators that run | off by | allowed |");
     let (dynamic, flipped) = (Cell::new(0usize), Cell::new(0usize));
-    for_each_model(is_supported, |folder, name, entry| {
-        let (exact, recorded) = expectations(folder, name);
-        let mut session = session(folder, name, LITERAL)?;
-        let distance = distance(&mut session, exact.as_ref().unwrap_or(&recorded))?;
-        let operators = session.report().operators.into_iter().map(|(op, count)| format!("{count} {op}"));
-        let operators = operators.collect::<Vec<_>>().join(", ");
-        let tolerance = tolerance(entry, &recorded);
-        println!("| {name} | {} | {operators} | {distance:.1e} | {tolerance:.1e} |", text(entry, "precision"));
-        if is_dynamic(entry) {
-            dynamic.set(dynamic.get() + 1);
-            flipped.set(flipped.get() + usize::from(distance > tolerance));
-            return within(distance, 2.0 * tolerance);
-        }
-        within(distance, tolerance)
-    });
+    for_each_model(
+        |_| true,
+        |folder, name, entry| {
+            let (exact, recorded) = expectations(folder, name);
+            let mut session = session(folder, name, LITERAL)?;
+            let distance = distance(&mut session, exact.as_ref().unwrap_or(&recorded))?;
+            let operators = session.report().operators.into_iter().map(|(op, count)| format!("{count} {op}"));
+            let operators = operators.collect::<Vec<_>>().join(", ");
+            let tolerance = tolerance(entry, &recorded);
+            println!("| {name} | {} | {operators} | {distance:.1e} | {tolerance:.1e} |", text(entry, "precision"));
+            if is_dynamic(entry) {
+                dynamic.set(dynamic.get() + 1);
+                flipped.set(flipped.get() + usize::from(distance > tolerance));
+                return within(distance, 2.0 * tolerance);
+            }
+            within(distance, tolerance)
+        },
+    );
     let (dynamic, flipped) = (dynamic.get(), flipped.get());
     assert!(flipped <= dynamic.div_ceil(MODELS_PER_FLIP), "{flipped} of {dynamic} models are off by more than allowed");
 }
@@ -172,8 +168,7 @@ fn recorded_outputs() {
 #[test]
 fn recorded_outputs_without_passes() {
     // MobileBERT's old exports compute the widths of a padding from constants, which only the passes do beforehand.
-    let wanted =
-        |entry: &Value| is_supported(entry) && !(has_operator(entry, "Pad") && has_operator(entry, "ConstantOfShape"));
+    let wanted = |entry: &Value| !(has_operator(entry, "Pad") && has_operator(entry, "ConstantOfShape"));
     for_each_model(wanted, |folder, name, entry| {
         let (exact, recorded) = expectations(folder, name);
         let mut session = session(folder, name, Options { optimize: false, ..LITERAL })?;
@@ -183,19 +178,6 @@ fn recorded_outputs_without_passes() {
         }
         within(off, tolerance(entry, &recorded) * if is_dynamic(entry) { 2.0 } else { 1.0 })
     });
-}
-
-/// What is not supported is named, in one sentence.
-#[test]
-fn refusals_say_what_is_missing() {
-    for_each_model(
-        |entry| !is_supported(entry),
-        |folder, name, _| match session(folder, name, LITERAL) {
-            Err(error) if error.starts_with("the model needs what is not supported: If in ") => Ok(()),
-            Err(error) => Err(error),
-            Ok(_) => Err("it loaded".into()),
-        },
-    );
 }
 
 /// A text gives the same alone as in a batch where it is padded: bit for bit where padding is not computed, which goes for
@@ -231,7 +213,7 @@ fn padding_changes_nothing() {
             // Quantised activations go into the products of attention, as above.
             _ => text(entry, "name").ends_with("ortq-avx2"),
         };
-        is_supported(entry) && !other_readers
+        !other_readers
     };
     let stacked = Cell::new(0);
     for_each_model(wanted, |folder, name, _| {
@@ -300,19 +282,22 @@ fn exceptions(entry: &Value) -> &'static [&'static str] {
 /// integer weights stay integers.
 #[test]
 fn everything_fuses() {
-    for_each_model(is_supported, |folder, name, entry| {
-        let report = session(folder, name, Options::default())?.report();
-        let is_left = |op: &str| PIECES.contains(&op) && !exceptions(entry).contains(&op);
-        let left: Vec<_> = report.operators.iter().filter(|(op, _)| is_left(op)).collect();
-        if !left.is_empty() {
-            return Err(format!("left over: {left:?}"));
-        }
-        // Tables of 16-bit integers become floats.
-        let is_static = entry["precision"] == "quantised-static" && !name.contains("16s8");
-        let is_integer = is_dynamic(entry) || is_static;
-        if is_integer && report.weight_bytes as u64 > entry["bytes"].as_u64().unwrap_or(0) {
-            return Err(format!("{} bytes of weights from a file of {}", report.weight_bytes, entry["bytes"]));
-        }
-        Ok(())
-    });
+    for_each_model(
+        |_| true,
+        |folder, name, entry| {
+            let report = session(folder, name, Options::default())?.report();
+            let is_left = |op: &str| PIECES.contains(&op) && !exceptions(entry).contains(&op);
+            let left: Vec<_> = report.operators.iter().filter(|(op, _)| is_left(op)).collect();
+            if !left.is_empty() {
+                return Err(format!("left over: {left:?}"));
+            }
+            // Tables of 16-bit integers become floats.
+            let is_static = entry["precision"] == "quantised-static" && !name.contains("16s8");
+            let is_integer = is_dynamic(entry) || is_static;
+            if is_integer && report.weight_bytes as u64 > entry["bytes"].as_u64().unwrap_or(0) {
+                return Err(format!("{} bytes of weights from a file of {}", report.weight_bytes, entry["bytes"]));
+            }
+            Ok(())
+        },
+    );
 }

@@ -157,6 +157,13 @@ pub(super) fn gather(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Re
     Ok(())
 }
 
+/// One of two operands, as the first says.
+pub(super) fn choose(step: &Step, memory: &Memory) {
+    let is_true = memory.read::<u8>(operand(step, 0)).first().is_some_and(|&c| c != 0);
+    let taken = operand(step, if is_true { 1 } else { 2 });
+    memory.write::<u8>(&bytes(&step.outputs[0])).copy_from_slice(memory.read(&bytes(taken)));
+}
+
 pub(super) fn gather_elements(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
     let (x, indices, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
     let axis = normalize_axis(axis, x.shape.len()).unwrap_or(0);

@@ -37,6 +37,10 @@ impl Visit<'_> {
                 let (c, x, y) = (self.spread(0, &sizes)?, self.spread(1, &sizes)?, self.spread(2, &sizes)?);
                 (0..count).map(|i| Some(if c[i].known()? != 0 { &x[i] } else { &y[i] }.clone())).collect()
             }
+            Op::If => {
+                let taken = if self.elements(0)?.first()?.known()? != 0 { 1 } else { 2 };
+                self.elements(taken).map(<[Dim]>::to_vec)
+            }
             Op::Expand => self.spread(0, &sizes),
             Op::Concat { .. } if shape.len() == 1 => {
                 let parts = (0..self.node.inputs.len()).map(|i| self.elements(i)).collect::<Option<Vec<_>>>()?;

@@ -67,6 +67,18 @@ impl Visit<'_> {
                 let shape = self.broadcast(&y.shape, &z.shape)?;
                 (y.dtype, self.broadcast(&x.shape, &shape)?)
             }
+            Op::If => {
+                let known = self.elements(0).and_then(|c| c.first()?.known());
+                let (y, z) = match known {
+                    Some(0) => (known!(self.fact(2)), None),
+                    Some(_) => (known!(self.fact(1)), None),
+                    None => (known!(self.fact(1)), Some(known!(self.fact(2)))),
+                };
+                if z.is_some_and(|z| z.shape != y.shape || z.dtype != y.dtype) {
+                    return Ok(None);
+                }
+                (y.dtype, y.shape.clone())
+            }
             Op::Cast(to) => (to.runtime(), x.shape),
             Op::Reduce { keep_dims, .. } => {
                 let axes = known!(self.reduced(rank)?);

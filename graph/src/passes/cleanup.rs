@@ -66,10 +66,9 @@ pub fn identities(model: &mut Draft) -> Result<usize, Error> {
     let matcher = model.matcher()?;
     let mut renamed = Vec::new();
     for node in matcher.nodes() {
-        if let (Some(x), [y]) = (node.input(0), node.outputs.as_slice())
-            && is_identity(&matcher, node, x, *y)
-        {
-            renamed.push((*y, x));
+        if let (Some(x), [y]) = (node.input(0), node.outputs.as_slice()) {
+            let same = if is_identity(&matcher, node, x, *y) { Some(x) } else { taken(&matcher, node) };
+            renamed.extend(same.map(|x| (*y, x)));
         }
     }
     for (from, to) in renamed {
@@ -81,6 +80,12 @@ pub fn identities(model: &mut Draft) -> Result<usize, Error> {
     }
     same.finish(model);
     Ok(count)
+}
+
+/// The branch of an `If` whose condition is known.
+fn taken(m: &Matcher, node: &Node) -> Option<ValueId> {
+    let condition = m.elements(node.input(0).filter(|_| node.op == Op::If)?)?.first()?.known()?;
+    node.input(if condition != 0 { 1 } else { 2 })
 }
 
 fn is_identity(m: &Matcher, node: &Node, x: ValueId, y: ValueId) -> bool {

@@ -197,3 +197,13 @@ pub(super) fn transpose(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     }
     one(b.emit(Op::Transpose { perm }, &[x]))
 }
+
+/// The condition, then what each branch makes (see [`crate::branches`]).
+pub(super) fn choose(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+    let (inputs, count) = (n.inputs()?, n.output_count);
+    let Some((&condition, made)) = inputs.split_first().filter(|(_, made)| made.len() == 2 * count) else {
+        return Err("without two branches that make its outputs".into());
+    };
+    let (yes, no) = made.split_at(count);
+    Ok(yes.iter().zip(no).map(|(&yes, &no)| Some(b.emit(Op::If, &[condition, yes, no]))).collect())
+}

@@ -62,6 +62,7 @@ pub(crate) fn standard(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -
         "GatherND" => layout::gather_nd(n, b),
         "Gelu" => elementwise::gelu(n, b),
         "Gemm" => one(matrix::gemm(n, b)?),
+        "If" => layout::choose(n, b),
         "Identity" => one(n.input(0)?),
         "LayerNormalization" => matrix::layer_norm(n, b),
         "MatMul" => matrix::matmul(n, b),

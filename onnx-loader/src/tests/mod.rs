@@ -3,6 +3,7 @@
 //! [`text`] writes a converted model as a person would, one node a line, so that a test shows what becomes of what.
 
 mod attention;
+mod branches;
 mod convolution;
 mod external;
 mod feed;

@@ -1,0 +1,58 @@
+//! `If` nodes without graphs of their own: both branches become part of the graph, and the node reads what either makes.
+//!
+//! Exporters write `If` where a tensor's shape decides, which is known long before anything runs; a pass drops the branch
+//! that is not taken. Branches have no effects, so that computing both is no mistake where it is not known.
+
+use crate::proto::{GraphProto, NodeProto};
+
+const BRANCHES: [&str; 2] = ["then_branch", "else_branch"];
+
+/// Moves the nodes and initializers of all branches, under names of their own, to `graph`. Their outputs become inputs of
+/// the `If`, after its condition.
+pub(crate) fn inline(graph: &mut GraphProto) {
+    // The next one last; branches may have branches.
+    let mut rest: Vec<NodeProto> = std::mem::take(&mut graph.node);
+    rest.reverse();
+    while let Some(mut node) = rest.pop() {
+        if node.op_type == "If" {
+            for name in BRANCHES {
+                let Some(index) = node.attribute.iter().position(|a| a.name == name && a.g.is_some()) else { continue };
+                let Some(mut branch) = node.attribute.swap_remove(index).g else { continue };
+                // Names of outputs are unique in a file.
+                let prefix = [node.output.first().map_or("", String::as_str), "/", name, "/"].concat();
+                let own = names_of(&branch);
+                rename(&mut branch, &own, &prefix);
+                node.input.extend(branch.output.into_iter().map(|port| port.name));
+                rest.extend(branch.node.into_iter().rev());
+                graph.initializer.extend(branch.initializer);
+            }
+        }
+        graph.node.push(node);
+    }
+}
+
+/// The names that a graph gives, sorted.
+fn names_of(graph: &GraphProto) -> Vec<String> {
+    let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
+    let made = initializers.chain(graph.node.iter().flat_map(|node| &node.output));
+    let mut names: Vec<String> = made.filter(|name| !name.is_empty()).cloned().collect();
+    names.sort_unstable();
+    names
+}
+
+/// Puts `prefix` before `names` wherever they are read or made, in branches too.
+fn rename(graph: &mut GraphProto, names: &[String], prefix: &str) {
+    let rename_one = |name: &mut String| {
+        if names.binary_search(name).is_ok() {
+            name.insert_str(0, prefix);
+        }
+    };
+    graph.initializer.iter_mut().for_each(|tensor| rename_one(&mut tensor.name));
+    graph.output.iter_mut().for_each(|port| rename_one(&mut port.name));
+    for node in &mut graph.node {
+        node.input.iter_mut().chain(&mut node.output).for_each(rename_one);
+        for branch in node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut()) {
+            rename(branch, names, prefix);
+        }
+    }
+}
