@@ -228,7 +228,7 @@ pub fn dequantize_row(b: &Blocks, k: usize, row: usize, out: &mut [f32]) {
     assert!(out.len() == k, "dequantize_row: out is not [k]");
     let end = row.checked_add(1).map_or(usize::MAX, |rows| b.code.codes_len(rows, k, b.block));
     assert!(b.codes.len() >= end, "dequantize_row: row is out of range");
-    b.each(k, row, |l, x| out[l] = x);
+    b.each(k, row, &mut |l, x| out[l] = x);
 }
 
 impl Blocks<'_> {
@@ -252,7 +252,7 @@ impl Blocks<'_> {
             }
             Code::Nf4 | Code::Fp4 => {
                 for (c, row) in rows.into_iter().enumerate() {
-                    self.each(k, row, |l, x| panel[l * NR + c] = x);
+                    self.each(k, row, &mut |l, x| panel[l * NR + c] = x);
                 }
             }
         }
@@ -311,7 +311,7 @@ impl Blocks<'_> {
     }
 
     /// Calls `f` with the position and the value of every element of a row.
-    fn each(&self, k: usize, row: usize, mut f: impl FnMut(usize, f32)) {
+    fn each(&self, k: usize, row: usize, f: &mut dyn FnMut(usize, f32)) {
         let (start, blocks) = (row * self.pitch(k), k.div_ceil(self.block));
         let levels = self.levels();
         let mut l = 0;
