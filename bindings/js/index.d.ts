@@ -148,6 +148,45 @@ export interface PipelineInfo extends SessionInfo {
   maxLength: number;
 }
 
+/** One step of a run: an operator as it was planned, after fusion. */
+export interface ProfileStep {
+  /** As `cargo xtask inspect` names it: `LinearInt8+Gelu`. */
+  operator: string;
+  /** The node that it was made of, by its name in the file. */
+  name: string;
+  /** Shape of the first operand; empty if there is none. */
+  input: number[];
+  /** Shape of the first result. */
+  output: number[];
+  /** Of all operands and results, weights included. */
+  bytes: number;
+  /** The mean of the runs. Clocks of pages that are not cross-origin isolated are coarse: then many runs tell more. */
+  milliseconds: number;
+}
+
+/** A part of the arena, which all values of a run share, for as long as it holds one thing. */
+export interface ArenaRegion {
+  /** What the model is fed with, what a step has computed, or what one needs while it runs. */
+  holds: 'input' | 'result' | 'scratch';
+  /** Of the node that writes it; empty for inputs. */
+  name: string;
+  /** Of its first byte. */
+  offset: number;
+  bytes: number;
+  /** Index of the step that writes it. */
+  first: number;
+  /** Index of the last step that reads it. */
+  last: number;
+}
+
+/** Where the time of a text goes, and what lies where in memory meanwhile. */
+export interface Profile {
+  steps: ProfileStep[];
+  arena: ArenaRegion[];
+  /** Size of the arena for this text. */
+  arenaBytes: number;
+}
+
 /**
  * A loaded classifier.
  *
@@ -175,6 +214,8 @@ export interface TextClassificationPipeline {
   /** The model's raw outputs, before softmax. */
   logits(text: string, options?: RunOptions): Promise<Float32Array>;
   logits(texts: readonly string[], options?: RunOptions): Promise<Float32Array[]>;
+  /** Runs a text, `runs` times (default: once), and tells of each step. */
+  profile(text: string, options?: { runs?: number }): Promise<Profile>;
   /** What was loaded, and what it took when it last ran. */
   info(): PipelineInfo;
   /** Frees the memory; what still waits, and a later use, is an error with code `disposed`. */

@@ -127,6 +127,11 @@ function classifier(host, pipeline, labels) {
       alive();
       return { ...pipeline.facts, ...host.place };
     },
+    async profile(text, options) {
+      const [one] = toList([text]);
+      alive();
+      return host.call('profile', [pipeline.id, one, options]);
+    },
     async dispose() {
       if (gone) return;
       gone = new FourlaneError('disposed', 'this pipeline was disposed; make a new one');

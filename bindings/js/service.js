@@ -48,6 +48,10 @@ export function tokenize(id, text) {
   return pipelines.get(id).owned.use((classifier) => classifier.tokenize(text));
 }
 
+export async function profile(id, text, options) {
+  return (await import('./profile.js')).profile(pipelines.get(id).owned, text, options);
+}
+
 /** Ends a pipeline, or the making of it. */
 export function close(id) {
   const pipeline = pipelines.get(id);

@@ -88,6 +88,11 @@ impl Feeds {
         if self.alone { 1 } else { self.batch.unwrap_or((MAX_TOKENS / columns).clamp(1, MAX_ROWS)) }
     }
 
+    /// How many texts a batch is filled up to.
+    fn filled(&self, texts: usize) -> usize {
+        self.batch.unwrap_or(texts).max(texts)
+    }
+
     /// How many tokens each text is filled up to.
     fn columns(&self, longest: usize) -> usize {
         // No token at all, as of a tokenizer without special tokens, becomes one of padding: models want at least one.
@@ -96,7 +101,29 @@ impl Feeds {
 
     /// Runs a batch of at most [`Feeds::rows`] texts: the outputs of each.
     pub fn run(&self, session: &mut Session, texts: &[&Encoding], pad: i64) -> Result<Vec<Vec<f32>>, Error> {
-        let rows = self.batch.unwrap_or(texts.len()).max(texts.len());
+        let mut results = Vec::new();
+        self.with(texts, pad, &mut |views| {
+            let outputs = session.run(views)?;
+            let output = outputs.get(&self.output).ok_or(Error::NoLogits)?;
+            match (output.shape, output.data) {
+                ([batch, labels], Data::F32(values)) if *batch == self.filled(texts.len()) && *labels > 0 => {
+                    results = values.chunks(*labels).take(texts.len()).map(<[f32]>::to_vec).collect();
+                    Ok(())
+                }
+                _ => Err(Error::NoLogits),
+            }
+        })?;
+        Ok(results)
+    }
+
+    /// Gives a batch, as the inputs of the model, to `run`.
+    pub fn with(
+        &self,
+        texts: &[&Encoding],
+        pad: i64,
+        run: &mut dyn FnMut(&[(&str, TensorView<'_>)]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let rows = self.filled(texts.len());
         let columns = self.columns(texts.iter().map(|text| text.ids.len()).max().unwrap_or(0));
         // A fixed batch that texts do not fill is filled with the first once more.
         let row = |index: usize| texts.get(index).or(texts.first()).copied();
@@ -128,13 +155,6 @@ impl Feeds {
                 (name.as_str(), TensorView { shape: &shape, data })
             })
             .collect();
-        let outputs = session.run(&views)?;
-        let output = outputs.get(&self.output).ok_or(Error::NoLogits)?;
-        match (output.shape, output.data) {
-            ([batch, labels], Data::F32(values)) if *batch == rows && *labels > 0 => {
-                Ok(values.chunks(*labels).take(texts.len()).map(<[f32]>::to_vec).collect())
-            }
-            _ => Err(Error::NoLogits),
-        }
+        run(&views)
     }
 }

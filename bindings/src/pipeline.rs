@@ -10,6 +10,8 @@ use crate::feeds::Feeds;
 use crate::tokenizer::{Encoding, Tokenizer, TokenizerConfig};
 use bytes::Bytes;
 use fourlane_graph::{Model, Options as SessionOptions, Session};
+#[cfg(feature = "profile")]
+use fourlane_graph::{Region, StepProfile};
 use fourlane_onnx::NoExternalData;
 use std::sync::Arc;
 
@@ -166,6 +168,28 @@ impl TextClassifier {
     /// As [`TextClassifier::classify`].
     pub fn logits(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
         self.logits_within(texts, None)
+    }
+
+    /// Runs a text and tells `visit` of each step when it has run, as [`Session::run_profiled`] does; gives what was
+    /// where in the arena.
+    ///
+    /// # Errors
+    ///
+    /// As [`TextClassifier::classify`].
+    #[cfg(feature = "profile")]
+    pub fn profile(
+        &mut self,
+        text: &str,
+        clock: &dyn Fn() -> f64,
+        visit: &mut dyn FnMut(StepProfile<'_>),
+    ) -> Result<Vec<Region>, Error> {
+        let encoding = self.tokenizer.encode(text, None, self.max_length);
+        let mut regions = Vec::new();
+        self.feeds.with(&[&encoding], self.tokenizer.pad_id(), &mut |inputs| {
+            regions = self.session.run_profiled(inputs, clock, visit)?.regions();
+            Ok(())
+        })?;
+        Ok(regions)
     }
 
     fn logits_within(&mut self, texts: &[&str], max_length: Option<usize>) -> Result<Vec<Vec<f32>>, Error> {

@@ -7,6 +7,8 @@
 
 use crate::{Error, Files, Options, SessionOptions, TextClassifier, TokenizerError};
 use bytes::Bytes;
+#[cfg(feature = "profile")]
+use fourlane_graph::StepProfile;
 use fourlane_graph::ir::{Port, PortDim};
 use fourlane_graph::{Data, Model, OpenSession, Outputs, TensorView};
 use fourlane_onnx::{ExternalData, LoadError, ModelReader, StoredTensor};
@@ -226,6 +228,46 @@ impl Runner {
             Runner::Open(session) => session.run(inputs),
         }
     }
+}
+
+#[cfg(feature = "profile")]
+#[wasm_bindgen]
+extern "C" {
+    /// Milliseconds.
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
+}
+
+#[cfg(feature = "profile")]
+#[wasm_bindgen]
+impl Classifier {
+    /// Runs a text. Of each step `[operator, node, bytes, milliseconds, shape of the first operand, of the result]`; of
+    /// each region `[offset, bytes, first step, last step, what it holds]`.
+    pub fn profile(&mut self, text: &str) -> Result<Array, JsValue> {
+        let steps = Array::new();
+        let mut visit = |step: StepProfile<'_>| {
+            let told = Array::of2(&step.op.name().into(), &step.name.into());
+            told.push(&(step.bytes as u32).into());
+            told.push(&step.time.into());
+            told.push(&numbers(step.input));
+            told.push(&numbers(step.output));
+            steps.push(&told);
+        };
+        let places = Array::new();
+        for r in self.classifier.profile(text, &now, &mut visit).map_err(classifier_error)? {
+            places.push(&numbers(&[r.offset, r.bytes, r.first, r.last, r.holds as usize]));
+        }
+        Ok(Array::of2(&steps, &places))
+    }
+}
+
+#[cfg(feature = "profile")]
+fn numbers(numbers: &[usize]) -> Array {
+    let array = Array::new();
+    for &number in numbers {
+        array.push(&(number as u32).into());
+    }
+    array
 }
 
 /// A model with tensors in and out.

@@ -390,20 +390,54 @@ pub enum Op {
 impl Op {
     /// The operator's name, without its attributes.
     pub fn name(&self) -> String {
-        let text = match self {
-            Op::Unary(op) => format!("{op:?}"),
-            Op::Binary(op) => format!("{op:?}"),
-            Op::Reduce { op, .. } => format!("Reduce{op:?}"),
-            Op::Linear { activation, .. } | Op::LinearInt8 { activation } | Op::LinearBlocks { activation, .. }
-                if *activation != Activation::None =>
-            {
-                let text = format!("{self:?}");
-                return format!("{}+{activation:?}", text.split(' ').next().unwrap_or(""));
-            }
-            other => format!("{other:?}"),
+        let kind = match self {
+            Op::Unary(op) => return format!("{op:?}"),
+            Op::Binary(op) => return format!("{op:?}"),
+            Op::Reduce { op, .. } => return format!("Reduce{op:?}"),
+            Op::Linear { activation, .. } => return activated("Linear", activation),
+            Op::LinearInt8 { activation } => return activated("LinearInt8", activation),
+            Op::LinearBlocks { activation, .. } => return activated("LinearBlocks", activation),
+            // Written out: what is derived for `Debug` would be kilobytes in a page.
+            Op::Where => "Where",
+            Op::Cast(_) => "Cast",
+            Op::Softmax { .. } => "Softmax",
+            Op::LayerNorm { .. } => "LayerNorm",
+            Op::MatMul => "MatMul",
+            Op::Gemm { .. } => "Gemm",
+            Op::Transpose { .. } => "Transpose",
+            Op::Reshape { .. } => "Reshape",
+            Op::Unsqueeze => "Unsqueeze",
+            Op::Squeeze => "Squeeze",
+            Op::Flatten { .. } => "Flatten",
+            Op::Expand => "Expand",
+            Op::Concat { .. } => "Concat",
+            Op::Split { .. } => "Split",
+            Op::Slice => "Slice",
+            Op::Gather { .. } => "Gather",
+            Op::GatherElements { .. } => "GatherElements",
+            Op::GatherNd { .. } => "GatherNd",
+            Op::Shape { .. } => "Shape",
+            Op::ConstantOfShape { .. } => "ConstantOfShape",
+            Op::Range => "Range",
+            Op::Tile => "Tile",
+            Op::Pad => "Pad",
+            Op::CumSum { .. } => "CumSum",
+            Op::Attention { .. } => "Attention",
+            Op::AttentionHeads { .. } => "AttentionHeads",
+            Op::AttentionStacked { .. } => "AttentionStacked",
+            Op::DynamicQuantizeLinear => "DynamicQuantizeLinear",
+            Op::QuantizeLinear { .. } => "QuantizeLinear",
+            Op::DequantizeLinear { .. } => "DequantizeLinear",
+            Op::MatMulInteger => "MatMulInteger",
+            Op::Dims(_) => "Dims",
+            Op::QuantizeRows => "QuantizeRows",
         };
-        text.split([' ', '(']).next().unwrap_or("").to_string()
+        kind.into()
     }
+}
+
+fn activated(kind: &str, activation: &Activation) -> String {
+    if *activation == Activation::None { kind.into() } else { format!("{kind}+{activation:?}") }
 }
 
 /// One operation.

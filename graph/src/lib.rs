@@ -24,7 +24,7 @@ pub use error::Error;
 pub use fourlane_kernels::gemm_int8::Mode as IntegerMode;
 pub use ir::Model;
 pub use open::OpenSession;
-pub use profile::StepProfile;
+pub use profile::{Holds, Region, StepProfile};
 pub use session::{Options, Outputs, Report, Session, ShapeReport};
 pub use sorted::SortedMap;
 pub use tensor::{Data, TensorView};

@@ -1,9 +1,9 @@
-//! Where the time of a run goes, step by step.
+//! Where the time of a run goes, step by step, and where its values live.
 
 use crate::error::Error;
 use crate::exec;
 use crate::ir::Op;
-use crate::plan::View;
+use crate::plan::{Buffer, Plan, View};
 use crate::session::{Outputs, Session};
 use crate::tensor::TensorView;
 
@@ -36,7 +36,7 @@ impl Session {
         clock: &dyn Fn() -> f64,
         visit: &mut dyn FnMut(StepProfile<'_>),
     ) -> Result<Outputs<'_>, Error> {
-        self.execute(inputs, |node, step, memory| {
+        self.execute(inputs, &mut |node, step, memory| {
             let start = clock();
             exec::run(node, step, memory)?;
             let time = clock() - start;
@@ -59,12 +59,113 @@ impl Session {
     }
 }
 
+/// What a part of the arena holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holds {
+    /// What the model is fed with.
+    Input,
+    /// What a step has computed.
+    Result,
+    /// What a step needs while it runs.
+    Scratch,
+}
+
+/// A part of the arena for as long as it holds one thing. No two overlap in both bytes and steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Region {
+    /// First byte.
+    pub offset: usize,
+    /// How many.
+    pub bytes: usize,
+    /// The step that writes it, counted as they run; 0 for inputs, too.
+    pub first: usize,
+    /// The last step that reads it; of what the model gives, the last of all.
+    pub last: usize,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+impl Plan {
+    /// Where everything lives, in the order in which it is written. A value that is written over its operand is the
+    /// same region.
+    pub(crate) fn regions(&self) -> Vec<Region> {
+        let mut regions: Vec<Region> = Vec::new();
+        let write = |regions: &mut Vec<Region>, view: &View, step, holds| {
+            let bytes = view.range().len();
+            if bytes > 0 {
+                regions.push(Region { offset: view.offset, bytes, first: step, last: step, holds });
+            }
+        };
+        for view in &self.inputs {
+            write(&mut regions, view, 0, Holds::Input);
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            for view in step.inputs.iter().flatten() {
+                read(&mut regions, view, i);
+            }
+            for view in &step.outputs {
+                let is_there = |operand: &View| operand.buffer == Buffer::Arena && operand.offset == view.offset;
+                if !step.inputs.iter().flatten().any(is_there) {
+                    write(&mut regions, view, i, Holds::Result);
+                }
+            }
+            write(&mut regions, &step.scratch, i, Holds::Scratch);
+        }
+        for view in &self.outputs {
+            read(&mut regions, view, self.steps.len().saturating_sub(1));
+        }
+        regions
+    }
+}
+
+/// What was written last where `view` begins lives until `step`.
+fn read(regions: &mut [Region], view: &View, step: usize) {
+    let here = |region: &&mut Region| region.offset == view.offset && region.holds != Holds::Scratch;
+    if view.buffer == Buffer::Arena
+        && let Some(region) = regions.iter_mut().rev().find(here)
+    {
+        region.last = step;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::ir::{DType, Op, Unary};
+    use super::{Holds, Region};
+    use crate::ir::{Binary, DType, Op, Unary};
     use crate::testing::{Builder, noise};
     use crate::{Data, Options, Session, TensorView};
     use std::cell::Cell;
+
+    #[test]
+    fn regions_are_where_values_live() {
+        // x -> matmul -> tanh (in place) -> matmul -> add to x
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["n", "32"]);
+        let (w, v) = (b.weight(&[32, 64]), b.weight(&[64, 32]));
+        let wide = b.node(Op::MatMul, &[x, w]);
+        let tanh = b.node(Op::Unary(Unary::Tanh), &[wide]);
+        let narrow = b.node(Op::MatMul, &[tanh, v]);
+        let y = b.node(Op::Binary(Binary::Add), &[narrow, x]);
+        let options = Options { optimize: false, ..Options::default() };
+        let mut session = Session::with_options(b.output(y), options).unwrap();
+        let x = [1.0; 64];
+        let outputs = session.run(&[("x", TensorView { shape: &[2, 32], data: Data::F32(&x) })]).unwrap();
+
+        let regions = outputs.regions();
+        let told = |holds| -> Vec<(usize, usize, usize)> {
+            let all = regions.iter().filter(|region| region.holds == holds);
+            all.map(|region| (region.bytes, region.first, region.last)).collect()
+        };
+        assert_eq!(told(Holds::Input), [(256, 0, 3)]);
+        assert_eq!(told(Holds::Result), [(512, 0, 2), (256, 2, 3), (256, 3, 3)]);
+        let apart = |a: &Region, b: &Region| {
+            let bytes = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
+            bytes || a.last < b.first || b.last < a.first
+        };
+        for (i, a) in regions.iter().enumerate() {
+            assert!(regions[..i].iter().all(|b| apart(a, b)), "{regions:?}");
+        }
+    }
 
     #[test]
     fn a_profile_tells_each_step_and_changes_nothing() {

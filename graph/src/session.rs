@@ -10,6 +10,7 @@ use crate::padding::Padding;
 use crate::passes;
 use crate::passes::stack::{self, FEEDS, Stacked};
 use crate::plan::{Buffer, Plan, Step, View};
+use crate::profile::Region;
 use crate::tensor::{Data, TensorView};
 use crate::weights::{Aligned, Halves, Integers, Weights};
 use fourlane_kernels::gemm_int8::Mode as IntegerMode;
@@ -154,14 +155,14 @@ impl Session {
     /// [`Error::UnknownInput`], [`Error::MissingInput`], [`Error::WrongType`], [`Error::WrongShape`] before anything
     /// runs; [`Error::IndexOutOfRange`] when an id is over a table. The session can be used again after each.
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
-        self.execute(inputs, exec::run)
+        self.execute(inputs, &mut exec::run)
     }
 
     /// Runs `step` on each step.
     pub(crate) fn execute(
         &mut self,
         inputs: &[(&str, TensorView<'_>)],
-        mut step: impl FnMut(&Node, &Step, &Memory) -> Result<(), Error>,
+        step: &mut dyn FnMut(&Node, &Step, &Memory<'_>) -> Result<(), Error>,
     ) -> Result<Outputs<'_>, Error> {
         let index = self.prepare(inputs)?;
         let padding = self.padding(inputs);
@@ -409,6 +410,11 @@ impl<'s> Outputs<'s> {
     /// The output called `name`.
     pub fn get(&self, name: &str) -> Option<TensorView<'s>> {
         self.iter().find(|(n, _)| *n == name).map(|(_, tensor)| tensor)
+    }
+
+    /// Where the values of the run were in the arena, and when; see [`Region`].
+    pub fn regions(&self) -> Vec<Region> {
+        self.session.plans[self.index].plan.regions()
     }
 
     /// All outputs in the model's order.

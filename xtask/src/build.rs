@@ -1,4 +1,5 @@
-//! `cargo xtask build [--features FEATURES]`: the npm package in `bindings/pkg`, complete and ready to publish.
+//! `cargo xtask build [--no-default-features] [--features FEATURES]`: the npm package in `bindings/pkg`, complete and
+//! ready to publish.
 //!
 //! Two builds of the engine, with and without relaxed SIMD, share one JavaScript glue: a page fetches one of them.
 //! Each goes through cargo and wasm-bindgen (a library here, so its version is the one in Cargo.lock), and is read once
@@ -50,22 +51,20 @@ for (const file of process.argv.slice(1)) {
 ";
 
 pub fn run(arguments: &[String]) -> Result {
-    match arguments {
-        [] => package(),
-        [option, features] if option == "--features" => package_with(features),
-        _ => {
-            Err("takes `--features` with cargo features of the crate fourlane, separated by commas, or nothing".into())
-        }
+    let known = ["--features", "--no-default-features"];
+    match arguments.iter().find(|argument| argument.starts_with("--") && !known.contains(&argument.as_str())) {
+        Some(flag) => Err(format!("does not know {flag}; there are {}, as of cargo", known.join(" and "))),
+        None => package_with(arguments),
     }
 }
 
 /// Builds the package.
 pub fn package() -> Result {
-    package_with("")
+    package_with(&[])
 }
 
-/// Builds the package with cargo features of the engine.
-fn package_with(features: &str) -> Result {
+/// Builds the package with cargo's arguments that choose features of the engine.
+fn package_with(features: &[String]) -> Result {
     tools::rust_source()?;
     tools::npm_packages()?;
     let package = project::package();
@@ -100,9 +99,8 @@ fn package_with(features: &str) -> Result {
 }
 
 /// Builds one engine into the package and gives its glue.
-fn engine(variant: &Variant, features: &str, package: &Path) -> Result<String> {
-    let with = if features.is_empty() { String::new() } else { format!(" with {features}") };
-    announce(&format!("engine, {}{with}", variant.name));
+fn engine(variant: &Variant, features: &[String], package: &Path) -> Result<String> {
+    announce(&format!("engine, {} {}", variant.name, features.join(" ")));
     let target = project::target().join(format!("wasm-{}", variant.name));
     run_cargo(variant, features, &target)?;
     let compiled = target.join("wasm32-unknown-unknown/wasm/fourlane.wasm");
@@ -120,12 +118,13 @@ fn engine(variant: &Variant, features: &str, package: &Path) -> Result<String> {
     Ok(output.js().to_owned())
 }
 
-fn run_cargo(variant: &Variant, features: &str, target: &Path) -> Result {
+fn run_cargo(variant: &Variant, features: &[String], target: &Path) -> Result {
     let mut flags = vec![variant.features];
     flags.extend(PANICS);
     shell::run(
         cargo()
-            .args(["build", "--package", "fourlane", "--lib", "--profile", "wasm", "--features", features])
+            .args(["build", "--package", "fourlane", "--lib", "--profile", "wasm"])
+            .args(features)
             .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
             .arg(target)
             .args(STANDARD_LIBRARY)

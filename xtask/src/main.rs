@@ -44,7 +44,7 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "build",
-        arguments: "[--features bpe,unigram]",
+        arguments: "[--no-default-features] [--features bpe,unigram]",
         about: "the npm package, into bindings/pkg, with cargo features of the crate fourlane",
         run: build::run,
     },

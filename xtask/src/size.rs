@@ -8,10 +8,10 @@ use std::path::Path;
 const ENGINE_BUDGET: usize = 100_000;
 /// Brotli bytes of the JavaScript that a page loads.
 const SCRIPT_BUDGET: usize = 10_000;
-/// The two ways into the package, with the modules that only the other one loads.
+/// The two ways into the package, with the modules that only the other one loads, or nobody who does not ask for it.
 const ENTRIES: [(&str, &[&str]); 2] = [
-    ("index.js and imports", &["ort.js", "tensor.js"]),
-    ("ort.js and imports", &["index.js", "model.js", "files.js", "transfer.js"]),
+    ("index.js and imports", &["ort.js", "tensor.js", "profile.js"]),
+    ("ort.js and imports", &["index.js", "model.js", "files.js", "transfer.js", "profile.js"]),
 ];
 
 /// Bytes as they are, and as servers send them.
