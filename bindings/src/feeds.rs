@@ -26,6 +26,9 @@ const ROLES: [(&str, Role); 4] = [
 const MAX_ROWS: usize = 32;
 const MAX_TOKENS: usize = 4096;
 
+/// All inputs of a run, by name.
+type Inputs<'a> = [(&'a str, TensorView<'a>)];
+
 /// The inputs and the output of a text classifier.
 pub(crate) struct Feeds {
     inputs: Vec<(String, Role, DType)>,
@@ -121,7 +124,7 @@ impl Feeds {
         &self,
         texts: &[&Encoding],
         pad: i64,
-        run: &mut dyn FnMut(&[(&str, TensorView<'_>)]) -> Result<(), Error>,
+        run: &mut dyn FnMut(&Inputs<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let rows = self.filled(texts.len());
         let columns = self.columns(texts.iter().map(|text| text.ids.len()).max().unwrap_or(0));

@@ -1,7 +1,7 @@
 //! `cargo xtask demo [TEXT] [--no-serve]`: from a fresh clone to a classified sentence in one command.
 
 use crate::serve::Server;
-use crate::{Result, build, shell, tools};
+use crate::{Result, build, shell, site, tools};
 
 /// Where the page is served, unless another program has the port.
 const PORT: u16 = 8128;
@@ -17,8 +17,10 @@ pub fn run(arguments: &[String]) -> Result {
     if !texts.is_empty() || !flags.is_empty() {
         return Ok(());
     }
+    let folder = site::assemble()?;
     let server = Server::bind(PORT)?;
     println!("\nThe demo page is at {} (Ctrl-C ends it).", server.url);
+    println!("It lies in {}, a folder for any static server.", folder.display());
     server.run();
     Ok(())
 }

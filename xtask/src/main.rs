@@ -12,6 +12,7 @@ mod opcodes;
 mod project;
 mod serve;
 mod shell;
+mod site;
 mod size;
 mod soak;
 mod test;

@@ -1,7 +1,7 @@
 //! A static file server for the demo page: GET and HEAD, two folders, the headers that a strict site would send.
 //!
-//! `/demo/` and `/pkg/` are the folders of the same name in `bindings/`, so the page finds the package by the relative
-//! path that it would have on any server. Only this machine can connect.
+//! `/demo/` is the page as [`crate::site`] has put it together, `/pkg/` the package that tests import. Only this machine
+//! can connect.
 
 use crate::{Result, project};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,6 +25,8 @@ const MAX_HEAD: u64 = 16 * 1024;
 /// A server that is bound but not yet answering.
 pub struct Server {
     listener: TcpListener,
+    /// Has the folder `demo`.
+    site: PathBuf,
     /// Of the demo page.
     pub url: String,
 }
@@ -35,21 +37,22 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", port)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
         let listener = listener.map_err(|error| format!("no port on 127.0.0.1 can be opened: {error}"))?;
         let address = listener.local_addr().map_err(|error| format!("the server has no address: {error}"))?;
-        Ok(Server { listener, url: format!("http://{address}/demo/") })
+        Ok(Server { listener, site: project::target(), url: format!("http://{address}/demo/") })
     }
 
     /// Answers until the process ends.
     pub fn run(self) {
         for stream in self.listener.incoming().flatten() {
+            let site = self.site.clone();
             std::thread::spawn(move || {
                 // A browser that hangs up early is its own business.
-                let _ = answer(&stream);
+                let _ = answer(&stream, &site);
             });
         }
     }
 }
 
-fn answer(stream: &TcpStream) -> std::io::Result<()> {
+fn answer(stream: &TcpStream, site: &Path) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut reader = BufReader::new(stream.take(MAX_HEAD));
     let mut request = String::new();
@@ -69,7 +72,7 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
         let location = "HTTP/1.1 302 Found\r\nLocation: /demo/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         return (&mut &*stream).write_all(location.as_bytes());
     }
-    let content = locate(path).and_then(|file| Some((std::fs::read(&file).ok()?, mime(&file))));
+    let content = locate(path, site).and_then(|file| Some((std::fs::read(&file).ok()?, mime(&file))));
     match content {
         Some((bytes, mime)) => respond(stream, "200 OK", mime, &bytes, method == "GET"),
         None => respond(stream, "404 Not Found", "text/plain", b"not found\n", method == "GET"),
@@ -83,12 +86,13 @@ fn respond(mut stream: &TcpStream, status: &str, mime: &str, content: &[u8], bod
 }
 
 /// The file behind a request path, if it lies in one of the two folders.
-fn locate(path: &str) -> Option<PathBuf> {
+fn locate(path: &str, site: &Path) -> Option<PathBuf> {
     let path = Path::new(path.strip_prefix('/')?);
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let file = if path.starts_with("demo") { site.join(path) } else { project::bindings().join(path) };
     let open = path.starts_with("demo") || path.starts_with("pkg");
-    let file = project::bindings().join(path);
-    (plain && open).then(|| if file.is_dir() { file.join("index.html") } else { file })
+    let index = path == Path::new("demo");
+    (plain && open).then(|| if index { file.join("index.html") } else { file })
 }
 
 fn mime(file: &Path) -> &'static str {
@@ -97,6 +101,8 @@ fn mime(file: &Path) -> &'static str {
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("json") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
+        Some("csv") => "text/csv; charset=utf-8",
         Some("wasm") => "application/wasm",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
@@ -109,7 +115,8 @@ mod tests {
 
     #[test]
     fn only_the_two_folders_are_visible() {
-        assert_eq!(locate("/demo/"), Some(project::bindings().join("demo/index.html")));
+        let locate = |path| locate(path, Path::new("site"));
+        assert_eq!(locate("/demo/"), Some(PathBuf::from("site/demo/index.html")));
         assert_eq!(locate("/pkg/index.js"), Some(project::bindings().join("pkg/index.js")));
         for outside in ["", "/", "demo/", "/src/lib.rs", "/demo/../src/lib.rs", "/pkg/../../Cargo.toml", "//etc/passwd"]
         {
@@ -119,7 +126,8 @@ mod tests {
 
     #[test]
     fn answers_like_a_strict_site() {
-        let server = Server::bind(0).expect("a free port");
+        // The page's source does for its parts that are put together.
+        let server = Server { site: project::bindings(), ..Server::bind(0).expect("a free port") };
         let address = server.listener.local_addr().expect("an address");
         std::thread::spawn(move || server.run());
         let ask = |request: &str| {
@@ -132,7 +140,7 @@ mod tests {
         let page = ask("GET /demo/?x HTTP/1.1");
         assert!(page.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html"), "{page}");
         assert!(page.contains("'wasm-unsafe-eval'") && page.contains("<html"), "{page}");
-        let head = ask("HEAD /demo/demo.js HTTP/1.1");
+        let head = ask("HEAD /demo/app.js HTTP/1.1");
         assert!(head.contains("text/javascript") && head.ends_with("\r\n\r\n"), "{head}");
         assert!(ask("GET / HTTP/1.1").contains("Location: /demo/"));
         assert!(ask("GET /demo/none HTTP/1.1").starts_with("HTTP/1.1 404"));

@@ -1,0 +1,143 @@
+// Which model classifies: the one that comes with the page, or one of the visitor's own files.
+//
+// Own files are handed to the package as they are, as an object of `File`s by path; nothing is uploaded or kept.
+
+import { info, pipeline } from './pkg/index.js';
+import { $, element, onDrop } from './dom.js';
+
+const SUFFIXES = { _quantized: 'q8', _int8: 'int8', _uint8: 'uint8', _fp16: 'fp16', _q4f16: 'q4f16', _q4: 'q4', _bnb4: 'bnb4' };
+const WANTED = /(^|\/)(config\.json|tokenizer\.json|tokenizer_config\.json|vocab\.txt|[^/]*\.(onnx|onnx_data\w*|data|safetensors))$/i;
+
+let current; // { classify, name }
+let changing; // the load that was asked for last
+const listeners = [];
+
+/** Calls `listener({ classify, name })` whenever there is another model. */
+export function onModel(listener) {
+  listeners.push(listener);
+}
+
+/** `?variant=simd128` and `?threads=1` choose the engine, for people who compare. */
+function engineOptions() {
+  const query = new URLSearchParams(location.search);
+  const threads = query.get('threads');
+  return { variant: query.get('variant') ?? undefined, threads: threads === null ? undefined : Number(threads) };
+}
+
+/** Loads the model that comes with the page. `onPercent` hears how much has come. */
+export function loadDefault(onPercent) {
+  return load('SST-2 mini', null, {}, onPercent);
+}
+
+async function load(name, source, options, onPercent) {
+  const ticket = (changing = {});
+  const onProgress = ({ status, progress }) => status === 'progress_total' && onPercent(progress);
+  const classify = await pipeline('sentiment-analysis', source, { ...engineOptions(), ...options, onProgress });
+  if (changing !== ticket) return classify.dispose(); // another was asked for meanwhile
+  const old = current?.classify;
+  current = { classify, name, isOwn: source !== null };
+  for (const listener of listeners) listener(current);
+  await describe();
+  await old?.dispose();
+}
+
+async function describe() {
+  const { classify, name, isOwn } = current;
+  const { file, dtype, maxLength, variant } = { ...info(), ...(await classify.info()) };
+  $('model-name').replaceChildren(element('strong', {}, name), ` ${file}, ${dtype}`);
+  const labels = [...classify.labels];
+  const shown = labels.length > 6 ? `${labels.slice(0, 6).join(', ')} and ${labels.length - 6} more` : labels.join(', ');
+  const note = `Answers ${shown}. Reads up to ${maxLength} tokens.`;
+  $('model-note').textContent = isOwn ? note : `A DistilBERT of 14 million parameters, trained on film reviews. ${note}`;
+  $('model-status').textContent = `${name} is ready, on the engine ${variant}.`;
+  $('default').hidden = !isOwn;
+}
+
+/** Fills the section of the page. */
+export function start() {
+  $('folder').addEventListener('change', (event) => take(listed(event.target)));
+  $('files').addEventListener('change', (event) => take(listed(event.target)));
+  onDrop($('drop'), async (transfer) => take(await dropped(transfer)));
+  $('default').addEventListener('click', () => show(loadDefault));
+}
+
+/** Runs a load and shows how it goes. */
+async function show(load) {
+  const progress = $('model-progress');
+  $('model-error').hidden = true;
+  progress.removeAttribute('value');
+  progress.hidden = false;
+  try {
+    await load((percent) => (progress.value = percent));
+  } catch (error) {
+    $('model-error').textContent = sentence(error);
+    $('model-error').hidden = false;
+  } finally {
+    progress.hidden = true;
+  }
+}
+
+/** An error of the package, as a sentence. */
+export function sentence({ message }) {
+  return `${message[0].toUpperCase()}${message.slice(1)}.`;
+}
+
+/** `[path, File]` pairs of a file input. */
+function listed(input) {
+  const files = [...input.files].map((file) => [file.webkitRelativePath || file.name, file]);
+  input.value = ''; // the same files can be chosen again
+  return files;
+}
+
+/** `[path, File]` pairs of what was dropped, folders included. */
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (entries.length === 0) return [...transfer.files].map((file) => [file.name, file]);
+  return (await Promise.all(entries.map(walk))).flat();
+}
+
+async function walk(entry) {
+  if (entry.isFile) return [[entry.fullPath.slice(1), await new Promise((...done) => entry.file(...done))]];
+  const reader = entry.createReader();
+  const inside = [];
+  for (;;) {
+    const some = await new Promise((...done) => reader.readEntries(...done)); // at most 100 at a time
+    if (some.length === 0) return inside.flat();
+    inside.push(...(await Promise.all(some.map(walk))));
+  }
+}
+
+/** Takes files as a model; of several `.onnx` files the visitor may choose. */
+function take(pairs) {
+  const { name, source, models } = arrange(pairs);
+  const select = $('precision');
+  select.replaceChildren(...models.map((path) => element('option', {}, path)));
+  $('precision-label').hidden = models.length < 2;
+  const open = (path) => show((onPercent) => load(name, source, which(path), onPercent));
+  select.onchange = () => open(select.value);
+  return open(models[0]);
+}
+
+/**
+ * What a folder's files are to the package: paths relative to where config.json lies, small models first, since these
+ * are what pages use. If there is no model, the package says best what is missing.
+ */
+export function arrange(pairs) {
+  const wanted = pairs.filter(([path]) => WANTED.test(path));
+  const config = wanted.map(([path]) => path).filter((path) => /(^|\/)config\.json$/i.test(path));
+  const root = config.sort((a, b) => a.length - b.length)[0]?.replace(/config\.json$/i, '') ?? '';
+  const inside = wanted.filter(([path]) => path.startsWith(root)).map(([path, file]) => [path.slice(root.length), file]);
+  const source = Object.fromEntries(inside);
+  const bySize = ([, a], [, b]) => a.size - b.size;
+  const models = inside.filter(([path]) => /\.onnx$/i.test(path)).sort(bySize).map(([path]) => path);
+  const name = root.split('/').at(-2) ?? models[0] ?? 'Your files';
+  return { name, source, models };
+}
+
+/** The package's options for a model file of any name. */
+export function which(path = 'onnx/model.onnx') {
+  const [, subfolder, stem] = /^(.*\/)?([^/]*)\.onnx$/i.exec(path);
+  const suffix = Object.keys(SUFFIXES).find((suffix) => stem.endsWith(suffix)) ?? '';
+  const bare = stem.slice(0, stem.length - suffix.length) || stem;
+  return { subfolder: subfolder ?? '', model_file_name: bare, dtype: SUFFIXES[suffix] ?? 'fp32' };
+}
