@@ -1,7 +1,7 @@
 // The map of the arena: every value of a run as a rectangle, from the step that writes it to the last that reads it
 // along x, and over the bytes where it lies along y. No two overlap: that is what the plan is for.
 
-import { $, bytes, count, svg } from './dom.js';
+import { $, bytes, count, element, svg } from './dom.js';
 
 const HEIGHT = 200; // of the drawing's own units; the page stretches it
 
@@ -11,7 +11,7 @@ export function drawArena({ steps, arena, arenaBytes }, family) {
   const together = arena.reduce((sum, region) => sum + region.bytes, 0);
   const summary =
     `${count(arena.length)} values and working memories share ${bytes(arenaBytes)}, planned once for this length; ` +
-    `kept apart they would take ${bytes(together)}.`;
+    `kept apart they would take ${bytes(together)}. The pale are working memory.`;
   facts.textContent = summary;
 
   const scale = HEIGHT / arenaBytes;
@@ -33,5 +33,6 @@ export function drawArena({ steps, arena, arenaBytes }, family) {
     facts.textContent = target.querySelector?.('title')?.textContent ?? summary;
   });
   map.addEventListener('pointerleave', () => (facts.textContent = summary));
-  $('arena').replaceChildren(map);
+  const caption = ['First step', `${bytes(arenaBytes)} high`, 'Last'].map((text) => element('span', {}, text));
+  $('arena').replaceChildren(map, element('figcaption', {}, ...caption));
 }

@@ -135,10 +135,13 @@ function showWords(text, { index, margin, parts }, labels) {
   const told = [...parts].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
   const heavy = told.filter(({ weight }) => Math.abs(weight) >= GREAT / 2).slice(0, 3);
   const quote = ({ start, end, weight }) => `“${shorten(text.slice(start, end))}” ${signed(weight)}`;
+  const flips = told.find(({ weight }) => weight > margin);
+  const other = labels.length === 2 ? `be ${labels[1 - index]}` : 'get another label';
   $('summary').textContent =
-    heavy.length > 0
-      ? `Without one word, the odds of ${label} would change most: ${heavy.map(quote).join(', ')} (natural logarithm; ${signed(margin)} in all).`
-      : `No single word decides: without any one of them the text is as ${label} as before.`;
+    heavy.length === 0
+      ? `No single word decides: hide any one of them, and the text is as ${label} as before.`
+      : `Hidden one at a time, these words move the log-odds of ${label} most: ${heavy.map(quote).join(', ')}.` +
+        (flips ? ` Without “${shorten(text.slice(flips.start, flips.end))}” it would ${other}.` : '');
 }
 
 function shorten(words) {

@@ -23,8 +23,13 @@ export function family(operator) {
 /** Gives `run(model, text, milliseconds)`, to be called after each classification. */
 export function start() {
   const profile = newest(async ({ model, text, milliseconds }) => {
-    const runs = Math.min(50, Math.max(3, Math.round(BUDGET / milliseconds)));
+    // The text once more, now that the engine has seen its length: what typing on would cost.
+    const begin = performance.now();
+    await model.classify(text);
+    const settled = performance.now() - begin;
+    const runs = Math.min(50, Math.max(3, Math.round(BUDGET / settled)));
     const told = await model.classify.profile(text, { runs });
+    facts({ model, text, milliseconds: Math.min(settled, milliseconds) });
     showOperators(told.steps);
     drawArena(told, family);
     $('profile').hidden = false;

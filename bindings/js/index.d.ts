@@ -160,7 +160,7 @@ export interface ProfileStep {
   output: number[];
   /** Of all operands and results, weights included. */
   bytes: number;
-  /** The mean of the runs. Clocks of pages that are not cross-origin isolated are coarse: then many runs tell more. */
+  /** The mean of the faster half of the runs. Clocks are coarse on pages without cross-origin isolation: many runs help. */
   milliseconds: number;
 }
 

@@ -86,19 +86,9 @@ pub struct Region {
 }
 
 impl Plan {
-    /// Where everything lives, in the order in which it is written. A value that is written over its operand is the
-    /// same region.
+    /// Where everything lives that is read. A value that is written over its operand is the same region.
     pub(crate) fn regions(&self) -> Vec<Region> {
         let mut regions: Vec<Region> = Vec::new();
-        let write = |regions: &mut Vec<Region>, view: &View, step, holds| {
-            let bytes = view.range().len();
-            if bytes > 0 {
-                regions.push(Region { offset: view.offset, bytes, first: step, last: step, holds });
-            }
-        };
-        for view in &self.inputs {
-            write(&mut regions, view, 0, Holds::Input);
-        }
         for (i, step) in self.steps.iter().enumerate() {
             for view in step.inputs.iter().flatten() {
                 read(&mut regions, view, i);
@@ -118,12 +108,24 @@ impl Plan {
     }
 }
 
-/// What was written last where `view` begins lives until `step`.
-fn read(regions: &mut [Region], view: &View, step: usize) {
-    let here = |region: &&mut Region| region.offset == view.offset && region.holds != Holds::Scratch;
-    if view.buffer == Buffer::Arena
-        && let Some(region) = regions.iter_mut().rev().find(here)
-    {
+/// Something new lies at `view` from `step` on.
+fn write(regions: &mut Vec<Region>, view: &View, step: usize, holds: Holds) {
+    let bytes = view.range().len();
+    if bytes > 0 {
+        regions.push(Region { offset: view.offset, bytes, first: step, last: step, holds });
+    }
+}
+
+/// What was written last where `view` begins lives until `step`. If nothing was, it is an input.
+fn read(regions: &mut Vec<Region>, view: &View, step: usize) {
+    if view.buffer != Buffer::Arena || view.range().is_empty() {
+        return;
+    }
+    let here = |region: &Region| region.offset == view.offset && region.holds != Holds::Scratch;
+    if !regions.iter().any(here) {
+        write(regions, view, 0, Holds::Input);
+    }
+    if let Some(region) = regions.iter_mut().rev().find(|region| here(region)) {
         region.last = step;
     }
 }
