@@ -2,11 +2,12 @@
 // along x, and over the bytes where it lies along y. No two overlap: that is what the plan is for.
 
 import { $, bytes, count, element, svg } from './dom.js';
+import { family } from './operators.js';
 
 const HEIGHT = 200; // of the drawing's own units; the page stretches it
 
-/** `told` is of `classify.profile`, `family` gives the class of an operator. */
-export function drawArena({ steps, arena, arenaBytes }, family) {
+/** Of what `classify.profile` tells. */
+export function drawArena({ steps, arena, arenaBytes }) {
   const facts = $('arena-facts');
   const together = arena.reduce((sum, region) => sum + region.bytes, 0);
   const summary =

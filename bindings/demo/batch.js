@@ -126,7 +126,7 @@ async function run() {
 function show(milliseconds, asked) {
   const sums = labels.map((label) => [label, results.filter((result) => result.label === label).length]);
   const most = sums.filter(([, number]) => number > 0).sort((a, b) => b[1] - a[1]).slice(0, 6);
-  const shares = most.map(([label, number]) => `${count(number)} ${label}`).join(', ');
+  const shares = most.map(([label, number]) => `${count(number)}\u00a0${label}`).join(', ');
   const stopped = results.length < asked ? `, stopped before the other ${count(asked - results.length)}` : '';
   const rate = count(Math.round((1000 * results.length) / milliseconds));
   $('batch-summary').textContent =

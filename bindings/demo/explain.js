@@ -1,7 +1,11 @@
 // Which words decided: the text is classified again with one word hidden at a time, all copies in one batch. What a
-// word's absence takes from the label, in log-odds, is its weight. Long texts hide several neighbours at once.
+// word's absence takes from the label, in log-odds, is its weight. In long texts several neighbours are hidden at once, and
+// the batch is cut into several, between which the next key gets its turn.
 
 const MOST = 64; // copies
+const LEAST = 8;
+const TOKENS = 4096; // of all copies, about
+const AT_ONCE = 1024;
 
 const segmenter = globalThis.Intl?.Segmenter && new Intl.Segmenter(undefined, { granularity: 'word' });
 
@@ -15,7 +19,7 @@ export function words(text) {
 }
 
 /** At most `most` groups of neighbours. */
-export function groups(spans, most = MOST) {
+export function groups(spans, most) {
   const size = Math.ceil(spans.length / most);
   const count = Math.ceil(spans.length / size) || 0;
   return Array.from({ length: count }, (_, i) => {
@@ -41,11 +45,22 @@ export async function mask(classify) {
   return '';
 }
 
-/** `{ index, margin, parts: [{ start, end, weight }] }` for the best label of a text. */
-export async function explain(classify, text, hidden) {
-  const parts = groups(words(text));
-  const copies = parts.map(([start, end]) => text.slice(0, start) + hidden + text.slice(end));
-  const [whole, ...rest] = await classify.logits([text, ...copies]);
+/**
+ * `{ index, margin, parts: [{ start, end, weight }] }` for the best label of a text; undefined if `isStale()`, which is
+ * asked now and then.
+ */
+export async function explain(classify, text, hidden, isStale) {
+  const tokens = (await classify.tokenize(text)).length;
+  const parts = groups(words(text), Math.min(MOST, Math.max(LEAST, Math.floor(TOKENS / tokens))));
+  const copies = [text, ...parts.map(([start, end]) => text.slice(0, start) + hidden + text.slice(end))];
+  const size = Math.ceil(AT_ONCE / tokens);
+  const logits = [];
+  for (let i = 0; i < copies.length; i += size) {
+    if (i > 0) await new Promise((resolve) => setTimeout(resolve));
+    if (isStale()) return undefined;
+    logits.push(...(await classify.logits(copies.slice(i, i + size))));
+  }
+  const [whole, ...rest] = logits;
   const index = whole.indexOf(Math.max(...whole));
   const full = margin(whole, index);
   const weigh = ([start, end], i) => ({ start, end, weight: full - margin(rest[i], index) });

@@ -26,8 +26,9 @@ export function start(onRun) {
 
   const reason = newest(async (text) => {
     const used = model;
-    const reasons = await explain(used.classify, text, await hidden);
-    if (used === model && text === $('text').value) showWords(text, reasons, used.classify.labels);
+    const isStale = () => used !== model || text !== $('text').value;
+    const reasons = await explain(used.classify, text, await hidden, isStale);
+    if (reasons && !isStale()) showWords(text, reasons, used.classify.labels);
   });
 
   const later = idle(PAUSE, (text) => {

@@ -4,9 +4,7 @@
 
 import { info, pipeline } from './pkg/index.js';
 import { $, element, onDrop } from './dom.js';
-
-const SUFFIXES = { _quantized: 'q8', _int8: 'int8', _uint8: 'uint8', _fp16: 'fp16', _q4f16: 'q4f16', _q4: 'q4', _bnb4: 'bnb4' };
-const WANTED = /(^|\/)(config\.json|tokenizer\.json|tokenizer_config\.json|vocab\.txt|[^/]*\.(onnx|onnx_data\w*|data|safetensors))$/i;
+import { arrange, which } from './folder.js';
 
 let current; // { classify, name }
 let changing; // the load that was asked for last
@@ -116,28 +114,4 @@ function take(pairs) {
   const open = (path) => show((onPercent) => load(name, source, which(path), onPercent));
   select.onchange = () => open(select.value);
   return open(models[0]);
-}
-
-/**
- * What a folder's files are to the package: paths relative to where config.json lies, small models first, since these
- * are what pages use. If there is no model, the package says best what is missing.
- */
-export function arrange(pairs) {
-  const wanted = pairs.filter(([path]) => WANTED.test(path));
-  const config = wanted.map(([path]) => path).filter((path) => /(^|\/)config\.json$/i.test(path));
-  const root = config.sort((a, b) => a.length - b.length)[0]?.replace(/config\.json$/i, '') ?? '';
-  const inside = wanted.filter(([path]) => path.startsWith(root)).map(([path, file]) => [path.slice(root.length), file]);
-  const source = Object.fromEntries(inside);
-  const bySize = ([, a], [, b]) => a.size - b.size;
-  const models = inside.filter(([path]) => /\.onnx$/i.test(path)).sort(bySize).map(([path]) => path);
-  const name = root.split('/').at(-2) ?? models[0] ?? 'Your files';
-  return { name, source, models };
-}
-
-/** The package's options for a model file of any name. */
-export function which(path = 'onnx/model.onnx') {
-  const [, subfolder, stem] = /^(.*\/)?([^/]*)\.onnx$/i.exec(path);
-  const suffix = Object.keys(SUFFIXES).find((suffix) => stem.endsWith(suffix)) ?? '';
-  const bare = stem.slice(0, stem.length - suffix.length) || stem;
-  return { subfolder: subfolder ?? '', model_file_name: bare, dtype: SUFFIXES[suffix] ?? 'fp32' };
 }

@@ -3,22 +3,11 @@
 import { $, bytes, count, duration, element, idle, newest, style } from './dom.js';
 import { drawArena } from './arena.js';
 import { onModel } from './models.js';
+import { byOperator, family } from './operators.js';
 
 const PAUSE = 600; // milliseconds without a key before the text is profiled
 const BUDGET = 60; // milliseconds of profiling: short runs are repeated, since clocks are coarse
 const MOST_ROWS = 8;
-
-/** Operators of one family have one colour, in both charts. */
-const FAMILIES = [
-  [/^(Linear|MatMul|Gemm)/, 'family-linear'],
-  [/^Attention/, 'family-attention'],
-  [/^(LayerNorm|Softmax|Reduce)/, 'family-norm'],
-  [/^(Gather|Slice|Concat|Transpose|Split)/, 'family-move'],
-];
-
-export function family(operator) {
-  return FAMILIES.find(([pattern]) => pattern.test(operator))?.[1] ?? 'family-other';
-}
 
 /** Gives `run(model, text, milliseconds)`, to be called after each classification. */
 export function start() {
@@ -31,7 +20,7 @@ export function start() {
     const told = await model.classify.profile(text, { runs });
     facts({ model, text, milliseconds: Math.min(settled, milliseconds) });
     showOperators(told.steps);
-    drawArena(told, family);
+    drawArena(told);
     $('profile').hidden = false;
   });
   // Not worth a word to the visitor: the model was replaced, or the engine was built without profiles.
@@ -63,16 +52,6 @@ async function showFacts({ model, text, milliseconds }) {
       element('div', { 'data-fact': name.toLowerCase() }, element('dt', {}, name), element('dd', {}, value)),
     ),
   );
-}
-
-/** `[operator, steps, milliseconds]`, the longest first. */
-export function byOperator(steps) {
-  const sums = new Map();
-  for (const { operator, milliseconds } of steps) {
-    const [count, sum] = sums.get(operator) ?? [0, 0];
-    sums.set(operator, [count + 1, sum + milliseconds]);
-  }
-  return [...sums].map(([operator, sum]) => [operator, ...sum]).sort((a, b) => b[2] - a[2]);
 }
 
 function showOperators(steps) {
