@@ -75,9 +75,10 @@ async function show(load) {
   }
 }
 
-/** An error of the package, as a sentence. */
+/** An error of the package, as a sentence. Names of files stay as they are. */
 export function sentence({ message }) {
-  return `${message[0].toUpperCase()}${message.slice(1)}.`;
+  const isName = /^\S*[._/]\S/.test(message);
+  return `${isName ? message[0] : message[0].toUpperCase()}${message.slice(1)}.`;
 }
 
 /** `[path, File]` pairs of a file input. */

@@ -147,7 +147,7 @@ test('files that are none', async () => {
   const { page, close } = await open();
   await drop(page, '#batch', 'image.png', '\u0089PNG\u0000\u0001');
   await page.waitForSelector('#batch-error:not([hidden])');
-  assert.equal(await page.textContent('#batch-error'), 'Image.png is not a text file; CSV, TSV and plain text are read here, in UTF-8.');
+  assert.equal(await page.textContent('#batch-error'), 'image.png is not a text file; CSV, TSV and plain text are read here, in UTF-8.');
   await page.fill('#texts', 'Good.');
   assert.ok(await page.isHidden('#batch-error'));
   await close();
