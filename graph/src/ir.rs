@@ -399,6 +399,10 @@ impl Op {
             Op::LinearBlocks { activation, .. } => return activated("LinearBlocks", activation),
             // Written out: what is derived for `Debug` would be kilobytes in a page.
             Op::Where => "Where",
+            Op::If => "If",
+            Op::TopK { .. } => "TopK",
+            Op::DequantizeBlocks { .. } => "DequantizeBlocks",
+            Op::TransposeNibbles { .. } => "TransposeNibbles",
             Op::Cast(_) => "Cast",
             Op::Softmax { .. } => "Softmax",
             Op::LayerNorm { .. } => "LayerNorm",
