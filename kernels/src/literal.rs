@@ -13,7 +13,7 @@
 use crate::arch::{F32x4, I32x4};
 use crate::epilogue::Epilogue;
 use crate::gemm::{NR, packed_len};
-use crate::slices::{load, map, max, starts, store};
+use crate::slices::{load, starts, store};
 use crate::unary::{self, UnaryOp};
 use crate::vector::{FloatVector, IntVector, LANES, span};
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
@@ -22,6 +22,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 ///
 /// # Panics
 /// As there.
+#[cold]
 pub fn gemm(
     m: usize,
     n: usize,
@@ -72,6 +73,7 @@ const ROWS: usize = 2;
 const VECTORS: usize = NR / LANES;
 
 /// Products of two rows with a panel.
+#[inline(never)]
 fn chain([a, b]: [&[f32]; ROWS], panel: &[[f32; NR]]) -> [[F32x4; VECTORS]; ROWS] {
     let mut sums = [[F32x4::splat(0.0); VECTORS]; ROWS];
     for ((columns, a), b) in panel.iter().zip(a).zip(b) {
@@ -114,6 +116,7 @@ pub enum Moments {
 ///
 /// # Panics
 /// As there.
+#[cold]
 pub fn layer_norm_in_place(
     x: &mut [f32],
     rows: usize,
@@ -143,6 +146,7 @@ pub fn layer_norm_in_place(
 }
 
 impl Moments {
+    #[cold]
     fn of(self, row: &[f32]) -> (f32, f32) {
         let len = row.len() as f32;
         match self {
@@ -178,10 +182,11 @@ impl Moments {
 ///
 /// # Panics
 /// As there.
+#[cold]
 pub fn softmax(x: &mut [f32], rows: usize, cols: usize) {
     assert!(Some(x.len()) == rows.checked_mul(cols), "softmax: x is not [rows, cols]");
     for row in x.chunks_exact_mut(cols.max(1)) {
-        let largest = max(row);
+        let largest = row.iter().fold(f32::NEG_INFINITY, |max, &x| if max < x { x } else { max });
         if largest == f32::NEG_INFINITY {
             crate::softmax::softmax(row, 1, cols);
             continue;
@@ -198,28 +203,21 @@ pub fn softmax(x: &mut [f32], rows: usize, cols: usize) {
             let [a, b, c, d] = sum.to_array();
             (a + b) + (c + d)
         });
-        let reciprocal = F32x4::splat(1.0 / (low + high));
-        map(row, |x| x * reciprocal);
+        let reciprocal = 1.0 / (low + high);
+        row.iter_mut().for_each(|x| *x *= reciprocal);
     }
 }
 
 /// [`unary::apply`].
+#[cold]
 pub fn apply(op: UnaryOp, x: &mut [f32]) {
-    let one = F32x4::splat(1.0);
-    let half = F32x4::splat(0.5);
-    match op {
-        UnaryOp::Erf => each(x, erf),
-        UnaryOp::Tanh => each(x, tanh),
-        UnaryOp::Gelu => each(x, |x| half * x * (erf(x * F32x4::splat(FRAC_1_SQRT_2)) + one)),
-        UnaryOp::GeluTanh => each(x, |x| {
-            let sum = F32x4::splat(0.035_677_407) * x * x + F32x4::splat(0.797_884_6);
-            half * x * (tanh(x * sum) + one)
-        }),
-        _ => unary::apply(op, x),
-    }
-}
-
-fn each(x: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
+    let f = match op {
+        UnaryOp::Erf => erf,
+        UnaryOp::Tanh => tanh,
+        UnaryOp::Gelu => gelu,
+        UnaryOp::GeluTanh => gelu_tanh,
+        _ => return unary::apply(op, x),
+    };
     for at in starts(x.len()) {
         let y = f(load(x, at, 0.0));
         store(x, at, y);
@@ -234,6 +232,7 @@ fn fused(a: F32x4, b: F32x4, c: F32x4) -> F32x4 {
 
 /// A polynomial at `x`, coefficients of high powers first.
 #[inline(never)]
+#[cold]
 fn polynomial(x: F32x4, coefficients: &[f32]) -> F32x4 {
     coefficients.iter().fold(F32x4::splat(0.0), |sum, &c| sum.fused_mul_add(x, F32x4::splat(c)))
 }
@@ -273,6 +272,19 @@ fn erf(x: F32x4) -> F32x4 {
     let near = fused(polynomial(a * a, &ERF_NEAR), a, a);
     let far = F32x4::splat(1.0) - exp(F32x4::splat(0.0) - fused(polynomial(a, &ERF_FAR), a, a), &ERF_EXP);
     a.select_lt(F32x4::splat(ERF_SPLIT), near, far).copysign(x)
+}
+
+fn gelu(x: F32x4) -> F32x4 {
+    weighted(x, erf(x * F32x4::splat(FRAC_1_SQRT_2)))
+}
+
+fn gelu_tanh(x: F32x4) -> F32x4 {
+    let sum = F32x4::splat(0.035_677_407) * x * x + F32x4::splat(0.797_884_6);
+    weighted(x, tanh(x * sum))
+}
+
+fn weighted(x: F32x4, y: F32x4) -> F32x4 {
+    F32x4::splat(0.5) * x * (y + F32x4::splat(1.0))
 }
 
 #[inline(never)]

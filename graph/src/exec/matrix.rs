@@ -128,7 +128,7 @@ pub(super) fn gemm(alpha: f32, beta: f32, trans_b: bool, step: &Step, memory: &M
     gemm::pack_b(k, n, memory.read(b), row_stride, col_stride, packed);
     let result: &mut [f32] = memory.write(out);
     let epilogue = Epilogue { alpha, ..Epilogue::default() };
-    product(m, n, k, memory.read(a), packed, result, &epilogue, literal::CONSTANT_DEPTH, memory);
+    product(m, n, k, memory.read(a), packed, result, &epilogue, literal::depth(k, n), memory);
     if let Some(c) = step.inputs.get(2).and_then(Option::as_ref) {
         let (strides, c) = (broadcast_strides(&c.shape, &out.shape), memory.read::<f32>(c));
         for (i, x) in result.iter_mut().enumerate() {

@@ -18,15 +18,19 @@ pub fn run(model: &mut Draft) -> Result<usize, Error> {
 
 /// Writes [`Op::AttentionHeads`], and [`Op::Attention`] if `all`, in the operators that they stand for.
 pub fn spell_out(model: &mut Draft, all: bool) -> Result<usize, Error> {
-    if all {
-        rewrite(model, heads_apart)?;
-    }
-    rewrite(model, heads_spelt_out)
+    let rounds = if all { 2 } else { 1 };
+    (0..rounds).try_fold(0, |count, _| {
+        let found = rewrite(model, |m, node, fresh| match node.op {
+            Op::AttentionHeads { scale } => heads_spelt_out(m, node, scale, fresh),
+            Op::Attention { heads, scale } if all => heads_apart(m, node, heads, scale, fresh),
+            _ => None,
+        })?;
+        Ok(count + found)
+    })
 }
 
 /// [`Op::Attention`] as [`Op::AttentionHeads`], whose heads have an axis of their own.
-fn heads_apart(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
-    let Op::Attention { heads, scale } = node.op else { return None };
+fn heads_apart(m: &Matcher, node: &Node, heads: usize, scale: f32, fresh: &mut Fresh) -> Option<()> {
     let output = *node.outputs.first()?;
     let dims = m.shape(output)?.to_vec();
     let swap = |x: ValueId, fresh: &mut Fresh| fresh.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[x], &node.name);
@@ -46,8 +50,7 @@ fn heads_apart(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     Some(())
 }
 
-fn heads_spelt_out(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
-    let Op::AttentionHeads { scale } = node.op else { return None };
+fn heads_spelt_out(m: &Matcher, node: &Node, scale: Option<f32>, fresh: &mut Fresh) -> Option<()> {
     let (q, k, v) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let head_dim = m.shape(q)?.get(3)?.known();
     let scale = scale.or_else(|| head_dim.map(|d| 1.0 / (d as f32).sqrt()))?;

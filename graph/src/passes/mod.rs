@@ -24,7 +24,7 @@ pub mod stack;
 
 use crate::Options;
 use crate::error::Error;
-use crate::ir::{Model, Op};
+use crate::ir::{Model, Node, Op, ValueId};
 use rewrite::Draft;
 
 /// More rounds than any exporter's nesting needs.
@@ -47,7 +47,14 @@ pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
 
 /// Whether floats are to have the bits that the graph gives them, operator by operator: they decide about bytes.
 pub fn is_literal(model: &Model, options: &Options) -> bool {
-    options.literal && model.nodes.iter().any(|node| node.op == Op::DynamicQuantizeLinear)
+    let is_constant = |id: Option<ValueId>| id.is_some_and(|id| model.constants.contains_key(&id));
+    let quantizes = |node: &Node| match node.op {
+        Op::DynamicQuantizeLinear | Op::QuantizeLinear { .. } => true,
+        // To 16 bits a model gets by arithmetic.
+        Op::DequantizeLinear { .. } => !is_constant(node.input(0)),
+        _ => false,
+    };
+    options.literal && model.nodes.iter().any(quantizes)
 }
 
 fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
@@ -63,9 +70,9 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
     note(&mut found, "weight in codes", blocks::run(model)?);
     // What expanded these weights must not be folded.
     cleanup::dead_code(model);
-    simplify(model, &mut found, false)?;
+    simplify(model, &mut found, model.literal)?;
     note(&mut found, "linear layer", linear::run(model)?);
-    simplify(model, &mut found, false)?;
+    simplify(model, &mut found, model.literal)?;
     if model.literal {
         attention::spell_out(model, true)?;
     } else {
@@ -74,7 +81,7 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
         note(&mut found, "softmax", softmax::run(model)?);
         note(&mut found, "attention", attention::run(model)?);
     }
-    simplify(model, &mut found, false)?;
+    simplify(model, &mut found, model.literal)?;
     for _ in 0..MAX_ROUNDS {
         let count = linear::epilogue(model)?;
         cleanup::dead_code(model);

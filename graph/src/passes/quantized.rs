@@ -9,9 +9,11 @@ use crate::ir::{Activation, Binary, DType, Node, Op, Tensor, ValueId};
 
 /// Makes integer linear layers and moves look-ups before dequantisation.
 pub fn run(model: &mut Draft) -> Result<usize, Error> {
+    let literal = model.literal;
     rewrite(model, |m, node, fresh| {
         scaled_product(m, node, fresh)
-            .or_else(|| dequantized_product(m, node, fresh))
+            // The sum of floats that the graph speaks of is rounded otherwise than that of integers.
+            .or_else(|| if literal { None } else { dequantized_product(m, node, fresh) })
             .or_else(|| look_up(m, node, fresh))
             .or_else(|| round_trip(m, node, fresh))
     })

@@ -3,7 +3,7 @@
 //! Each is the operator on floats that it stands for, between dequantised operands and a quantised result. This is how
 //! other tools write the same models; a pass finds the products that can stay in integers in either.
 
-use super::{Outputs, matrix, one, quantize};
+use super::{Outputs, matrix, one, quantize, quantized};
 use crate::builder::Builder;
 use crate::error::Reject;
 use crate::reader::NodeReader;
@@ -52,11 +52,21 @@ fn requantize(
     Ok(b.emit(Op::QuantizeLinear { axis: -1 }, &[y, scale, zero]))
 }
 
+/// The product of x with a constant, in integers.
+fn integers(b: &mut Builder<'_>, x: Operand, y: Operand, weight: ValueId, bias: Option<ValueId>) -> ValueId {
+    quantized::product(b, [Some(x.x), Some(weight), x.zero, y.zero], [x.scale, y.scale], bias)
+}
+
 /// `a b`
 pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     let (x, y) = (Operand::take_left(n, b)?, Operand::take(n, 3)?);
-    let floats = [x, y].map(|operand| operand.dequantize(b, -1));
-    let product = b.emit(Op::MatMul, &floats);
+    let product = match b.tensor(y.x) {
+        Some(_) => integers(b, x, y, y.x, None),
+        None => {
+            let floats = [x, y].map(|operand| operand.dequantize(b, -1));
+            b.emit(Op::MatMul, &floats)
+        }
+    };
     one(requantize(b, product, n.input(6)?, n.optional(7), x)?)
 }
 
@@ -71,8 +81,13 @@ pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
         let scale = b.binary(Binary::Mul, x.scale, y.scale);
         b.binary(Binary::Mul, bias, scale)
     });
-    let inputs = vec![Some(x.dequantize(b, -1)), Some(y.dequantize(b, if trans_b { 0 } else { 1 })), bias];
-    let product = b.emit_optional(Op::Gemm { alpha, beta: alpha, trans_a, trans_b }, inputs);
+    let product = if alpha == 1.0 && !trans_a && b.tensor(y.x).is_some() {
+        let weight = if trans_b { b.emit(Op::Transpose { perm: vec![1, 0] }, &[y.x]) } else { y.x };
+        integers(b, x, y, weight, bias)
+    } else {
+        let inputs = vec![Some(x.dequantize(b, -1)), Some(y.dequantize(b, if trans_b { 0 } else { 1 })), bias];
+        b.emit_optional(Op::Gemm { alpha, beta: alpha, trans_a, trans_b }, inputs)
+    };
     match n.optional(7) {
         Some(scale) => one(requantize(b, product, scale, n.optional(8), x)?),
         None => one(product),
