@@ -24,7 +24,7 @@ pub mod stack;
 
 use crate::Options;
 use crate::error::Error;
-use crate::ir::{Model, Node, Op, ValueId};
+use crate::ir::{DType, Model, Node, Op, ValueId};
 use rewrite::Draft;
 
 /// More rounds than any exporter's nesting needs.
@@ -47,11 +47,11 @@ pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
 
 /// Whether floats are to have the bits that the graph gives them, operator by operator: they decide about bytes.
 pub fn is_literal(model: &Model, options: &Options) -> bool {
-    let is_constant = |id: Option<ValueId>| id.is_some_and(|id| model.constants.contains_key(&id));
+    let rounded = |id: &ValueId| model.nodes.iter().any(|n| n.op == Op::Cast(DType::I32) && n.outputs.contains(id));
     let quantizes = |node: &Node| match node.op {
         Op::DynamicQuantizeLinear | Op::QuantizeLinear { .. } => true,
         // To 16 bits a model gets by arithmetic.
-        Op::DequantizeLinear { .. } => !is_constant(node.input(0)),
+        Op::DequantizeLinear { .. } => node.input(0).as_ref().is_some_and(rounded),
         _ => false,
     };
     options.literal && model.nodes.iter().any(quantizes)
@@ -67,7 +67,9 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
             break;
         }
     }
-    note(&mut found, "weight in codes", blocks::run(model)?);
+    if !model.literal {
+        note(&mut found, "weight in codes", blocks::run(model)?);
+    }
     // What expanded these weights must not be folded.
     cleanup::dead_code(model);
     simplify(model, &mut found, model.literal)?;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 const RECORDED: &str = include_str!("literal/recorded.txt");
 
 fn numbers(first: u64, count: u64) -> Vec<f32> {
-    let hash = |i: u64| i * 2_654_435_761 % (1 << 32) >> 8;
+    let hash = |i: u64| (i * 2_654_435_761 % (1 << 32)) >> 8;
     (first..first + count).map(|i| hash(i) as f32 / (1 << 21) as f32 - 4.0).collect()
 }
 
