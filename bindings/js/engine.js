@@ -4,7 +4,7 @@
 // (memory exhausted, most likely) its state is undefined: it is replaced by a fresh instance, what lived in the old
 // one reports that, and new pipelines and sessions work.
 
-import init, { __wbg_reset_state as restart } from './wasm.js';
+import { initSync, __wbg_reset_state as restart } from './wasm.js';
 import { FourlaneError, fromRust } from './errors.js';
 import { read, request } from './read.js';
 import { probe } from './probe.js';
@@ -52,7 +52,7 @@ async function start({ variant, wasmPath, wasmBinary }) {
     throw new FourlaneError('load-failed', `${name} is not at ${wasmPath ?? 'its place beside the package'}`);
   }
   try {
-    await init({ module_or_path: source });
+    initSync({ module: await compile(source) });
   } catch (error) {
     throw new FourlaneError('load-failed', `${name} cannot be started: ${error.message}`, { cause: error });
   }
@@ -62,6 +62,14 @@ async function start({ variant, wasmPath, wasmBinary }) {
 /** A Response, for the engine to compile while it comes. */
 function fetched(url) {
   return url.protocol === 'file:' && isNode ? read(url) : request(url);
+}
+
+/** Compiles while the bytes come, if the server says what they are. */
+async function compile(source) {
+  if (source instanceof WebAssembly.Module) return source;
+  if (!(source instanceof Response)) return WebAssembly.compile(source);
+  if (source.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(source);
+  return WebAssembly.compile(await source.arrayBuffer());
 }
 
 function choose(wanted) {

@@ -86,10 +86,6 @@ class Host {
   constructor(worker, workerReason) {
     this.place = { worker, workerReason };
   }
-
-  info() {
-    return this.engine && { ...this.place, ...this.engine };
-  }
 }
 
 class Local extends Host {
@@ -101,7 +97,11 @@ class Local extends Host {
   }
 
   async call(method, args, report) {
-    service ??= await import('./service.js');
+    // Service workers refuse it, in words of their own.
+    service ??= await import('./service.js').catch((error) => {
+      const what = `the engine cannot be imported here (a service worker imports 'fourlane/inplace'): ${error.message}`;
+      throw new FourlaneError('load-failed', what, { cause: error });
+    });
     return service[method](...args, report);
   }
 

@@ -6,8 +6,9 @@ import { isNode, nodeModule } from './where.js';
 
 export { isShared } from './held.js';
 
-// How often a download that breaks off is taken up again.
+// How often a download that breaks off is taken up again, and after how many milliseconds, twice as many each time.
 const RETRIES = 3;
+const PAUSE = 200;
 
 /**
  * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page, or with one
@@ -84,20 +85,26 @@ async function download(url, { signal, report }) {
   let loaded = 0;
   let total = 0;
   let version;
-  for (let retries = RETRIES; ; retries -= 1) {
-    const response = await request(url, loaded > 0 ? { signal, headers: { range: `bytes=${loaded}-` } } : { signal });
-    if (response === undefined) return undefined;
-    const { headers, body } = response;
-    const found = headers.get('etag') ?? headers.get('last-modified');
-    if (response.status !== 206 || found !== version) {
-      if (response.status === 206) throw new FourlaneError('load-failed', `${url.href} changed while it was fetched`);
-      loaded = 0;
-      version = found;
-      total = Number(headers.get('content-length')); // 0 if it is not said
-      bytes = new Uint8Array(total);
-    }
+  for (let retry = 0; ; retry += 1) {
     let problem;
-    for (const reader = body.getReader(); ; ) {
+    const how = loaded > 0 ? { signal, headers: { range: `bytes=${loaded}-` } } : { signal };
+    const response = await request(url, how).catch((error) => {
+      if (loaded === 0) throw error;
+      problem = error; // and gone the next time, perhaps
+    });
+    if (!response && !problem) return undefined;
+    if (response) {
+      const { headers, status } = response;
+      const found = headers.get('etag') ?? headers.get('last-modified');
+      if (status !== 206 || found !== version) {
+        if (status === 206) throw new FourlaneError('load-failed', `${url.href} changed while it was fetched`);
+        loaded = 0;
+        version = found;
+        total = Number(headers.get('content-length')); // 0 if it is not said
+        bytes = new Uint8Array(total);
+      }
+    }
+    for (const reader = response?.body.getReader(); reader; ) {
       const { done, value, error } = await reader.read().catch((error) => ({ done: true, error }));
       problem = error;
       if (done) break;
@@ -112,10 +119,12 @@ async function download(url, { signal, report }) {
     }
     if (!problem && loaded >= total) return isPage(bytes) ? undefined : bytes.subarray(0, loaded);
     signal?.throwIfAborted();
-    if (retries > 0 && loaded > 0 && version) continue;
-    const part = total ? `${loaded} of ${total}` : loaded;
-    const message = `${url.href} broke off after ${part} bytes: ${problem?.message ?? 'the connection ended'}`;
-    throw new FourlaneError('load-failed', message, { cause: problem });
+    if (retry === RETRIES || loaded === 0 || !version) {
+      const part = total ? `${loaded} of ${total}` : loaded;
+      const message = `${url.href} broke off after ${part} bytes: ${problem?.message ?? 'the connection ended'}`;
+      throw new FourlaneError('load-failed', message, { cause: problem });
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE * 2 ** retry));
   }
 }
 

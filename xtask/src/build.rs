@@ -37,19 +37,6 @@ const STANDARD_LIBRARY: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std
 const MODEL: [&str; 5] =
     ["config.json", "tokenizer.json", "tokenizer_config.json", "README.md", "onnx/model_quantized.onnx"];
 
-/// Makes scripts smaller where they are. Comments to bundlers stay, and names of classes, which messages contain.
-const MINIFY: &str = "
-import { readFileSync, writeFileSync } from 'node:fs';
-import { minify } from 'terser';
-const options = {
-  module: true, compress: { passes: 2 }, keep_classnames: true, format: { comments: /webpackIgnore|@vite-ignore/ },
-};
-for (const file of process.argv.slice(1)) {
-  const { code } = await minify(readFileSync(file, 'utf8'), options);
-  writeFileSync(file, code);
-}
-";
-
 pub fn run(arguments: &[String]) -> Result {
     let known = ["--features", "--no-default-features"];
     match arguments.iter().find(|argument| argument.starts_with("--") && !known.contains(&argument.as_str())) {
@@ -77,17 +64,17 @@ fn package_with(features: &[String]) -> Result {
     if glue.windows(2).any(|pair| pair[0] != pair[1]) {
         return Err("the builds need different JavaScript glue; one import or export is conditional".into());
     }
-    let glue_file = package.join("wasm.js");
-    write(&glue_file, glue[0].as_bytes())?;
-
-    let mut scripts = vec![glue_file];
+    let scripts = project::target().join("scripts");
+    remove_folder(&scripts)?;
+    make_folder(&scripts)?;
     for file in list(&project::bindings().join("js"))? {
-        copy_into(&file, &package)?;
-        if file.extension().is_some_and(|extension| extension == "js") {
-            scripts.push(package.join(file.file_name().unwrap_or_default()));
+        copy_into(&file, &scripts)?;
+        if file.extension().is_none_or(|extension| extension != "js") {
+            copy_into(&file, &package)?;
         }
     }
-    shell::run(tools::node()?.args(["--input-type=module", "-e", MINIFY]).args(&scripts))?;
+    write(&scripts.join("wasm.js"), glue[0].as_bytes())?;
+    shell::run(tools::node()?.arg("bundle.js").args([&scripts, &package]))?;
     for file in list(&project::root())?.into_iter().chain([project::bindings().join("README.md")]) {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         if file.is_file() && (name.starts_with("LICENSE") || file.starts_with(project::bindings())) {

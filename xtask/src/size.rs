@@ -8,11 +8,17 @@ use std::path::Path;
 const ENGINE_BUDGET: usize = 100_000;
 /// Brotli bytes of the JavaScript that a page loads.
 const SCRIPT_BUDGET: usize = 10_000;
+<<<<<<< HEAD
 /// The two ways into the package, with the modules that only the other one loads, or nobody who does not ask for it.
 const ENTRIES: [(&str, &[&str]); 2] = [
     ("index.js and imports", &["ort.js", "tensor.js", "profile.js"]),
     ("ort.js and imports", &["index.js", "model.js", "files.js", "transfer.js", "profile.js"]),
 ];
+=======
+/// The ways into the package: what is loaded, besides what that imports.
+const ENTRIES: [(&str, &[&str]); 2] =
+    [("fourlane, worker, imports", &["index.js", "worker.js"]), ("fourlane/ort, imports", &["ort.js"])];
+>>>>>>> a093bb6 (The package's scripts are bundled: a page loads index.js and its worker loads worker.js, each with what it needs)
 
 /// Bytes as they are, and as servers send them.
 #[derive(Clone, Copy, Default)]
@@ -50,12 +56,13 @@ pub fn run(arguments: &[String]) -> Result {
         return Err("takes no arguments".into());
     }
     let package = project::package();
-    if !package.join("wasm.js").exists() {
+    if !package.join("index.js").exists() {
         build::package()?;
     }
 
     println!("{:24} {:>9} {:>9} {:>9} {:>9}", "file", "raw", "gzip", "brotli", "budget");
     let mut over = Vec::new();
+    let loaded = ENTRIES.map(|(_, files)| imports(&package, files));
     let mut entries = ENTRIES.map(|_| Size::default());
     for file in shell::list(&package)? {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -69,8 +76,8 @@ pub fn run(arguments: &[String]) -> Result {
         } else if extension == "js" {
             let size = measure(&file)?;
             size.print(&name, None);
-            for ((_, others), total) in ENTRIES.iter().zip(&mut entries) {
-                if !others.contains(&name.as_str()) {
+            for (loaded, total) in loaded.iter().zip(&mut entries) {
+                if loaded.as_ref().map_err(Clone::clone)?.contains(&name) {
                     *total = total.plus(size);
                 }
             }
@@ -87,4 +94,21 @@ pub fn run(arguments: &[String]) -> Result {
 
 fn measure(file: &Path) -> Result<Size> {
     Size::of(&shell::read(file)?)
+}
+
+/// Names of files and of all that they import, but for what is imported when it is asked for.
+fn imports(package: &Path, files: &[&str]) -> Result<Vec<String>> {
+    let mut names: Vec<String> = files.iter().map(|name| name.to_string()).collect();
+    let mut next = 0;
+    while let Some(name) = names.get(next) {
+        let script = String::from_utf8_lossy(&shell::read(&package.join(name))?).into_owned();
+        for part in ["from\"./", "import\"./"].iter().flat_map(|before| script.split(before).skip(1)) {
+            let name = part.split('"').next().unwrap_or_default();
+            if name.ends_with(".js") && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        next += 1;
+    }
+    Ok(names)
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { probe } from '../../pkg/probe.js';
+import { probe } from '../../js/probe.js';
 
 const engine = (name) => readFileSync(new URL(`../../pkg/fourlane-${name}.wasm`, import.meta.url));
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Queue } from '../../pkg/queue.js';
+import { Queue } from '../../js/queue.js';
 
 /** A queue, and what its engine was asked for. A text's row is its length. */
 function pretended(run = () => {}) {

@@ -116,6 +116,14 @@ test('a connection that breaks is taken up again', async () => {
   };
   assert.equal(await attempt({ [PATH]: whole }), 'POSITIVE');
 
+  // Nor does it matter that for a moment there is no server at all.
+  let refused = 2;
+  const moment = (request, response) => {
+    if (request.headers.range && (refused -= 1) >= 0) response.destroy();
+    else breaking(8_000_000)(request, response);
+  };
+  assert.equal(await attempt({ [PATH]: moment }), 'POSITIVE');
+
   const broke = failure('load-failed', /model_quantized\.onnx broke off after \d+ of 14580896 bytes/);
   await assert.rejects(attempt({ [PATH]: breaking(1_000_000) }), broke);
   assert.equal(asked.filter(([path]) => path === PATH).length, 4);

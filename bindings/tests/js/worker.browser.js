@@ -89,6 +89,12 @@ async function open(policy) {
 
 const workers = (page) => page.workers().map((worker) => new URL(worker.url()).pathname);
 
+/** Waits until a page has no worker. */
+async function withoutWorkers(page) {
+  for (let i = 0; i < 100 && workers(page).length > 0; i += 1) await page.waitForTimeout(50);
+  assert.deepEqual(workers(page), []);
+}
+
 test('one worker for all pipelines, as long as there are any', async () => {
   const { page, close } = await open();
   await page.evaluate(async () => {
@@ -107,8 +113,7 @@ test('one worker for all pipelines, as long as there are any', async () => {
   assert.deepEqual(workers(page), ['/pkg/worker.js']);
   assert.equal(await page.evaluate(async () => (await pipelines[0]('Good fun.'))[0].label), 'POSITIVE');
   await page.evaluate(() => pipelines[0].dispose());
-  await page.waitForTimeout(100);
-  assert.deepEqual(workers(page), []);
+  await withoutWorkers(page);
   // Loading that fails, or is broken off, leaves none either.
   const outcome = await page.evaluate(() => attempt('/none'));
   assert.match(outcome, /^missing-file: .*has no config\.json$/);
@@ -118,48 +123,57 @@ test('one worker for all pipelines, as long as there are any', async () => {
     return attempt('/model', { signal: controller.signal });
   });
   assert.equal(broken, 'Error: gone');
-  await page.waitForTimeout(100);
-  assert.deepEqual(workers(page), []);
+  await withoutWorkers(page);
   assert.equal(await page.evaluate(() => attempt('/model')), 'POSITIVE');
   // An engine that was loaded ahead waits for its first pipeline.
   const { variant } = await page.evaluate(() => fourlane.load());
   assert.ok(variant);
   assert.deepEqual(workers(page), ['/pkg/worker.js']);
   assert.equal(await page.evaluate(() => attempt('/model')), 'POSITIVE');
-  await page.waitForTimeout(100);
-  assert.deepEqual(workers(page), []);
+  await withoutWorkers(page);
   await close();
 });
 
 test('a page misses no frame while a model loads and runs', async () => {
   const { page, close } = await open();
+  // Frames missed while a model works, and in as many milliseconds of nothing.
   const missed = (worker) =>
     page.evaluate(async (worker) => {
-      let [last, missed, isOver] = [undefined, 0, false];
-      const frame = (time) => {
-        if (last !== undefined) missed += Math.max(0, Math.round(((time - last) * 60) / 1000) - 1);
-        last = time;
-        if (!isOver) requestAnimationFrame(frame);
+      const count = async (work) => {
+        let [last, missed, isOver] = [undefined, 0, false];
+        const frame = (time) => {
+          if (last !== undefined) missed += Math.max(0, Math.round(((time - last) * 60) / 1000) - 1);
+          last = time;
+          if (!isOver) requestAnimationFrame(frame);
+        };
+        requestAnimationFrame(frame);
+        await new Promise(requestAnimationFrame);
+        await work();
+        await new Promise(requestAnimationFrame); // what has kept the page until now counts
+        await new Promise(requestAnimationFrame);
+        isOver = true;
+        return missed;
       };
-      requestAnimationFrame(frame);
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      missed = 0;
-      const classify = await fourlane.pipeline('sentiment-analysis', '/model', { worker });
-      for (let i = 0; i < 100; i += 1) await classify(`A warm, funny, wonderful film, and number ${i} of its kind.`);
-      await new Promise(requestAnimationFrame); // what has kept the page until now counts
-      await new Promise(requestAnimationFrame);
-      isOver = true;
-      const { worker: isWorker } = classify.info();
-      await classify.dispose();
-      return [isWorker, missed];
+      let isWorker;
+      const begin = performance.now();
+      const busy = await count(async () => {
+        const classify = await fourlane.pipeline('sentiment-analysis', '/model', { worker });
+        for (let i = 0; i < 100; i += 1) await classify(`A warm, funny, wonderful film, and number ${i} of its kind.`);
+        isWorker = classify.info().worker;
+        await classify.dispose();
+      });
+      const milliseconds = performance.now() - begin;
+      const idle = await count(() => new Promise((resolve) => setTimeout(resolve, milliseconds)));
+      return { isWorker, busy, idle };
     }, worker);
-  // Others may have this machine's time, too: the best of some attempts counts.
+  // Others may have this machine's time, too: the best of some attempts counts, less what a page misses that does nothing.
   const attempts = [];
-  for (let i = 0; i < 5 && !attempts.some(([, count]) => count <= 2); i += 1) attempts.push(await missed());
-  assert.ok(attempts.every(([isWorker]) => isWorker));
-  assert.ok(Math.min(...attempts.map(([, count]) => count)) <= 2, `${attempts}`);
-  const [isWorker, count] = await missed(false);
-  assert.ok(!isWorker && count > 2, `on the page's own thread it misses ${count}, so the test would notice`);
+  const isGood = ({ busy, idle }) => busy - idle <= 2;
+  for (let i = 0; i < 8 && !attempts.some(isGood); i += 1) attempts.push(await missed());
+  assert.ok(attempts.every(({ isWorker }) => isWorker));
+  assert.ok(attempts.some(isGood), JSON.stringify(attempts));
+  const here = await missed(false);
+  assert.ok(!here.isWorker && !isGood(here), `on the page's own thread: ${JSON.stringify(here)}, so the test would notice`);
   await close();
 });
 
@@ -381,8 +395,7 @@ test('a worker that crashes, and what comes after', async () => {
   assert.deepEqual([code, later, after], ['crashed', 'crashed', 'POSITIVE']);
   assert.match(message, /^the worker crashed, and what it held is lost; make new pipelines \(.*no more memory\)$/);
   await page.evaluate(() => classify.dispose());
-  await page.waitForTimeout(100);
-  assert.deepEqual(workers(page), []);
+  await withoutWorkers(page);
   await close();
 });
 

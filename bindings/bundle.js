@@ -1,0 +1,68 @@
+// `node bundle.js SOURCES PACKAGE`: the package's scripts, in few files and small. A step of `cargo xtask build`.
+//
+// Two sets of files, for a page and for its workers. Within a set, what several entries import is in a file that they
+// share, so that there is one engine in a page, whoever imports it; a worker has all that it needs in a file of its own.
+
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { rollup } from 'rollup';
+import { minify } from 'terser';
+
+const [sources, folder] = process.argv.slice(2);
+const read = (name) => readFileSync(join(sources, name), 'utf8');
+const scripts = readdirSync(sources).filter((name) => name.endsWith('.js'));
+
+// Names of classes are in messages, or are asked for by programs. Comments to bundlers stay.
+const SMALL = {
+  module: true,
+  ecma: 2020,
+  compress: { passes: 3 },
+  keep_classnames: /^(FourlaneError|InferenceSession|Tensor)$/,
+  format: { comments: /webpackIgnore|@vite-ignore/ },
+};
+
+// What wasm-bindgen's glue does for other callers than ours (engine.js knows whose instance an object is of) or in older
+// engines than those with SIMD.
+const SPARE = [
+  [/if \(\(?\w+\)?\.__wbg_inst !== undefined.*\{\s*throw new Error\('Invalid stale object.*\s*\}/g, ''],
+  [/Object\.defineProperty\(this, '__wbg_inst', .*/g, ''],
+  [/if \(Symbol\.dispose\) .*/g, ''],
+  [/_assertClass\(.*\);/g, ''],
+  [/if \(!\('encodeInto' in \w+\)\) \{[^]*?\};\s*\};\s*\}/g, ''],
+  [/\(typeof FinalizationRegistry === 'undefined'\)\s*\?.*\s*: new/g, '/*#__PURE__*/ new'],
+  [/if \(realloc === undefined\) \{([^]*?return ptr;)\s*\}[^]*?return ptr;/, '$1'], // strings are short: no fast path
+  [/numBytesDecoded \+= bytes\.length;[^]*?\}\s*return/, 'return'], // and few: Safari has trouble from 2 GB on
+  [/else \{\s*console\.warn\('using deprecated.*\s*\}/g, ''],
+];
+
+/** What programs import, and what workers are started with. */
+const exported = [...JSON.stringify(JSON.parse(read('package.json')).exports).matchAll(/"\.\/([\w-]+\.js)"/g)];
+const started = scripts.flatMap((name) => [...read(name).matchAll(/new URL\('\.\/([\w-]+\.js)', import\.meta\.url\)/g)]);
+
+for (const name of readdirSync(folder)) if (name.endsWith('.js')) rmSync(join(folder, name));
+await bundle(exported, 'shared-[name].js');
+await bundle(started, 'worker-[name].js');
+
+async function bundle(matches, chunkFileNames) {
+  const input = [...new Set(matches.map(([, name]) => join(sources, name)))];
+  const plugins = [{ name: 'spare', transform: (code, id) => (id.endsWith('/wasm.js') ? spare(code) : null) }];
+  const options = { input, plugins, external: /\.wasm$/, preserveEntrySignatures: 'allow-extension', onwarn: fail };
+  const { output } = await (await rollup(options)).generate({ chunkFileNames });
+  for (const { fileName, code } of output) {
+    const small = await minify(code, SMALL);
+    writeFileSync(join(folder, fileName), small.code);
+  }
+}
+
+function spare(glue) {
+  for (const [what, instead] of SPARE) {
+    const shorter = glue.replace(what, instead);
+    if (shorter === glue) throw new Error(`wasm-bindgen's glue has no more of ${what}; see bundle.js`);
+    glue = shorter;
+  }
+  return { code: glue, map: null };
+}
+
+function fail({ message }) {
+  throw new Error(message);
+}
