@@ -32,6 +32,7 @@ const SPARE = [
   [/\(typeof FinalizationRegistry === 'undefined'\)\s*\?.*\s*: new/g, '/*#__PURE__*/ new'],
   [/if \(realloc === undefined\) \{([^]*?return ptr;)\s*\}[^]*?return ptr;/, '$1'], // strings are short: no fast path
   [/numBytesDecoded \+= bytes\.length;[^]*?\}\s*return/, 'return'], // and few: Safari has trouble from 2 GB on
+  [/try \{([^]*?)\} catch \(e\) \{\s*if \(ptr[^]*?throw e;\s*\}/g, '$1'], // what throws there is a trap
   [/else \{\s*console\.warn\('using deprecated.*\s*\}/g, ''],
 ];
 
