@@ -8,17 +8,9 @@ use std::path::Path;
 const ENGINE_BUDGET: usize = 100_000;
 /// Brotli bytes of the JavaScript that a page loads.
 const SCRIPT_BUDGET: usize = 10_000;
-<<<<<<< HEAD
-/// The two ways into the package, with the modules that only the other one loads, or nobody who does not ask for it.
-const ENTRIES: [(&str, &[&str]); 2] = [
-    ("index.js and imports", &["ort.js", "tensor.js", "profile.js"]),
-    ("ort.js and imports", &["index.js", "model.js", "files.js", "transfer.js", "profile.js"]),
-];
-=======
 /// The ways into the package: what is loaded, besides what that imports.
 const ENTRIES: [(&str, &[&str]); 2] =
     [("fourlane, worker, imports", &["index.js", "worker.js"]), ("fourlane/ort, imports", &["ort.js"])];
->>>>>>> a093bb6 (The package's scripts are bundled: a page loads index.js and its worker loads worker.js, each with what it needs)
 
 /// Bytes as they are, and as servers send them.
 #[derive(Clone, Copy, Default)]
