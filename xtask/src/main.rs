@@ -39,7 +39,7 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "test",
-        arguments: "[native | wasm | node | browser]",
+        arguments: "[native | wasm | node | browser | ecosystem]",
         about: "all tests, or one area",
         run: test::run,
     },

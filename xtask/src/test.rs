@@ -3,7 +3,8 @@
 //! - `native`: cargo's tests of the whole workspace, compiled for this machine, with and without cargo features;
 //! - `wasm`: the tests of the three inner crates compiled to WebAssembly, with and without relaxed SIMD, in wasmtime;
 //! - `node`: types, and the built package in Node, with both engines;
-//! - `browser`: the demo page, and pages that have a worker, in headless Chromium.
+//! - `browser`: the demo page, and pages that have a worker, in headless Chromium;
+//! - `ecosystem`: the packed package in other people's programs: bundlers, TypeScript, transformers.js, extensions, isolates.
 
 use crate::build::{VARIANTS, Variant};
 use crate::serve::Server;
@@ -14,7 +15,8 @@ use std::process::Command;
 
 type Area = (&'static str, fn() -> Result);
 
-const AREAS: [Area; 4] = [("native", native), ("wasm", wasm), ("node", node), ("browser", browser)];
+const AREAS: [Area; 5] =
+    [("native", native), ("wasm", wasm), ("node", node), ("browser", browser), ("ecosystem", ecosystem)];
 
 pub fn run(arguments: &[String]) -> Result {
     let areas: Vec<&str> = match arguments {
@@ -23,7 +25,7 @@ pub fn run(arguments: &[String]) -> Result {
     };
     for name in areas {
         let Some((_, test)) = AREAS.iter().find(|(area, _)| *area == name) else {
-            return Err(format!("there is no area '{name}'; there are native, wasm, node and browser"));
+            return Err(format!("there is no area '{name}'; there are native, wasm, node, browser and ecosystem"));
         };
         test()?;
     }
@@ -111,4 +113,25 @@ fn browser() -> Result {
 fn tests_in_bindings(end: &str) -> Result<Vec<PathBuf>> {
     let files = shell::list(&project::bindings().join("tests/js"))?;
     Ok(files.into_iter().filter(|file| file.to_string_lossy().ends_with(end)).collect())
+}
+
+fn ecosystem() -> Result {
+    build::package()?;
+    let tests = project::bindings().join("tests/ecosystem");
+    tools::npm_packages_of(&tests)?;
+    announce("the package in other people's programs");
+    let packed = project::target().join("ecosystem");
+    shell::remove_folder(&packed)?;
+    shell::make_folder(&packed)?;
+    let mut pack = shell::command("npm");
+    run_command(pack.args(["pack", "--silent", "--pack-destination"]).arg(&packed).arg(project::package()))?;
+    let [tarball] = &shell::list(&packed)?[..] else {
+        return Err(format!("`npm pack` left no single file in {}", packed.display()));
+    };
+    let files = shell::list(&tests)?;
+    let files = files.iter().filter(|file| file.to_string_lossy().ends_with(".test.js"));
+    let mut node = tools::node()?;
+    // One after the other: each has a browser or a bundler that takes all cores.
+    node.args(["--test", "--test-concurrency=1", "--test-timeout=240000"]).args(files);
+    run_command(node.env("CHROME_PATH", tools::chromium()?).env("FOURLANE_TARBALL", tarball))
 }

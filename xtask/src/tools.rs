@@ -1,5 +1,5 @@
 //! The tools that this project needs besides cargo. What can be installed without asking is (rustup targets, npm
-//! packages inside `bindings/` and `benches/`); for the rest, the error says which command brings it.
+//! packages inside `bindings/`, its tests, and `benches/`); for the rest, the error says which command brings it.
 
 use crate::shell::{announce, cargo, command, output, run};
 use crate::{Result, project, shell};
@@ -70,7 +70,8 @@ pub fn npm_packages() -> Result {
     npm_packages_of(&project::bindings())
 }
 
-fn npm_packages_of(folder: &Path) -> Result {
+/// Makes sure that the npm packages of a folder's lock file are there.
+pub fn npm_packages_of(folder: &Path) -> Result {
     // A copy of the lock file says what is installed; npm removes it with the folder.
     let stamp = folder.join("node_modules/.installed");
     let wanted = shell::read(&folder.join("package-lock.json"))?;

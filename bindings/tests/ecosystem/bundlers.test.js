@@ -63,7 +63,8 @@ test('webpack, which finds the files by itself', async () => {
     output: { path: dist },
     performance: { hints: false },
   });
-  assert.equal(stats.toString('errors-warnings'), '');
+  const { errors, warnings } = stats.toJson({ all: false, errors: true, warnings: true });
+  assert.deepEqual([...errors, ...warnings], []);
   writeFileSync(join(dist, 'index.html'), page('main.js'));
   await opened(dist, '/model');
   await opened(dist, null);
@@ -102,8 +103,8 @@ test('a React component', async () => {
   `;
   const files = { 'Sentiment.jsx': component, 'main.jsx': main, 'index.html': page('/main.jsx') };
   const folder = project(files, ['react', 'react-dom', 'scheduler']);
-  await vite({ ...VITE, root: folder, build: { assetsInlineLimit: 0 } });
-  const { url } = await serve({ '/': join(folder, 'dist') });
+  await vite({ ...VITE, root: folder });
+  const { url } = await serve({ '/': join(folder, 'dist') }, { policy: null });
   const opened = await open(url);
   const results = [];
   for (const text of texts) {

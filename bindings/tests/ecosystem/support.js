@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, extname, join } from 'node:path';
@@ -109,8 +111,8 @@ export async function serve(mounts, { policy = POLICY, headers = {} } = {}) {
     const [mount, folder] = Object.entries(mounts).find(([mount]) => pathname.startsWith(mount)) ?? [];
     if (pathname === '/favicon.ico') return response.writeHead(204).end();
     let file = folder && join(folder, decodeURIComponent(pathname.slice(mount.length)));
-    if (file?.endsWith('/')) file += 'index.html';
-    if (!file || !existsSync(file)) return response.writeHead(404, { 'content-type': 'text/plain' }).end('not found');
+    if (file && pathname.endsWith('/')) file = join(file, 'index.html');
+    if (!file || !statSync(file, { throwIfNoEntry: false })?.isFile()) return response.writeHead(404, { 'content-type': 'text/plain' }).end('not found');
     const type = TYPES[extname(file)] ?? 'application/octet-stream';
     const security = policy ? { 'content-security-policy': policy } : {};
     response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store', ...security, ...headers });
@@ -133,13 +135,11 @@ export const CHROMIUM = {
 };
 
 let browser;
+after(() => browser?.close());
 
 /** Opens a page; `problems` is what the console said that is wrong. */
 export async function open(url) {
-  if (!browser) {
-    browser = await chromium.launch(CHROMIUM);
-    after(() => browser.close());
-  }
+  browser ??= await chromium.launch(CHROMIUM);
   const page = await browser.newPage();
   page.setDefaultTimeout(120_000);
   const problems = watch(page);
