@@ -2,9 +2,9 @@
 // an import, compiled, instead of by fetch.
 
 import wasmBinary from './fourlane-relaxed.wasm';
-import * as fourlane from './index.js';
+import * as fourlane from './inplace.js';
 
-export * from './index.js';
+export * from './inplace.js';
 
 const engine = { wasmBinary, variant: 'relaxed' };
 

@@ -23,7 +23,7 @@ globalThis.fourlane = { info, load, pipeline, ort, isStrict };
 
 /** Answers messages of texts with their labels. */
 const SERVICE_WORKER = `
-import { pipeline } from './fourlane/index.js';
+import { pipeline } from './fourlane/inplace.js';
 let loading;
 addEventListener('install', () => skipWaiting());
 addEventListener('activate', (event) => event.waitUntil(clients.claim()));
@@ -49,8 +49,8 @@ for (const [name, headers] of [['', {}], [', isolated', ISOLATED]]) {
   test(`a page under a strict policy${name}`, async () => {
     const { url, requests } = await serve({ '/model/': MODEL, '/': folder }, { headers });
     const { page, problems } = await open(url);
-    const { variant } = await classifyIn(page, '/model');
-    assert.equal(variant, 'relaxed');
+    const info = await classifyIn(page, '/model');
+    assert.deepEqual(info, { variant: 'relaxed', worker: true });
     assertOneEngine(requests);
     assert.deepEqual(problems, []);
     assert.equal(await page.evaluate(() => crossOriginIsolated), name !== '');
@@ -95,7 +95,7 @@ test('an extension: its page and its service worker', async () => {
     content_security_policy: { extension_pages: "script-src 'self' 'wasm-unsafe-eval'; object-src 'self'" },
   };
   const background = `
-    import { pipeline } from './fourlane/index.js';
+    import { pipeline } from './fourlane/inplace.js';
     chrome.runtime.onMessage.addListener((texts, sender, respond) => {
       pipeline('sentiment-analysis', chrome.runtime.getURL('fourlane/model'))
         .then((classify) => classify(texts))
@@ -118,8 +118,8 @@ test('an extension: its page and its service worker', async () => {
     const page = await context.newPage();
     const problems = watch(page);
     await page.goto(`chrome-extension://${new URL(worker.url()).host}/index.html`);
-    const { variant } = await classifyIn(page, '/fourlane/model');
-    assert.equal(variant, 'relaxed');
+    const info = await classifyIn(page, '/fourlane/model');
+    assert.deepEqual(info, { variant: 'relaxed', worker: true });
     await classifyIn(page);
     const { labels, error } = await page.evaluate((texts) => chrome.runtime.sendMessage(texts), texts);
     assert.equal(error, undefined);

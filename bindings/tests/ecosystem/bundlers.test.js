@@ -18,8 +18,8 @@ import {
 async function opened(folder, source) {
   const { url, requests } = await serve({ '/model/': MODEL, '/': folder });
   const { page, problems } = await open(url);
-  const { variant } = await classifyIn(page, source);
-  assert.equal(variant, 'relaxed');
+  const info = await classifyIn(page, source);
+  assert.deepEqual(info, { variant: 'relaxed', worker: true });
   assertOneEngine(requests);
   assert.deepEqual(problems, []);
   await page.close();
@@ -87,7 +87,7 @@ test("Vite's development server", async () => {
   await server.listen();
   try {
     const { page } = await open(server.resolvedUrls.local[0]);
-    await classifyIn(page);
+    assert.ok((await classifyIn(page)).worker);
     await page.close();
   } finally {
     await server.close();

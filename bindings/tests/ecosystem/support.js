@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
-  cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
+  cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -70,10 +70,9 @@ export function putBeside(bundle, project) {
   cpSync(join(installed, 'model'), join(bundle, 'model'), { recursive: true });
 }
 
-/** The entries to bundle: the program, and the package's worker if it has one. */
+/** The entries to bundle for it: the program, and the package's worker. */
 export function entries(project) {
-  const worker = join(project, 'node_modules/fourlane/worker.js');
-  return { app: join(project, 'app.js'), ...(existsSync(worker) ? { worker } : {}) };
+  return { app: join(project, 'app.js'), worker: join(project, 'node_modules/fourlane/worker.js') };
 }
 
 /** A page with one script. */
@@ -180,14 +179,14 @@ export async function classifyIn(page, source = null) {
       const { pipeline, ort } = globalThis.fourlane;
       const classify = await pipeline('sentiment-analysis', source);
       const labels = await classify(texts);
-      const { variant } = await classify.info();
+      const { variant, worker } = await classify.info();
       await classify.dispose();
-      if (source === null) return { labels, info: { variant } };
+      if (source === null) return { labels, info: { variant, worker } };
       const session = await ort.InferenceSession.create(`${source}/onnx/model_quantized.onnx`);
       const tensor = (data) => new ort.Tensor('int64', data, [1, data.length]);
       const { logits } = await session.run({ input_ids: tensor(ids), attention_mask: tensor(ids.map(() => 1)) });
       await session.release();
-      return { labels, logits: [...logits.data], info: { variant } };
+      return { labels, logits: [...logits.data], info: { variant, worker } };
     },
     { texts, source, ids: recorded[0].input_ids },
   );
