@@ -186,8 +186,9 @@ export declare const env: {
     wasmPaths?: string | URL | { wasm?: string | URL; mjs?: string | URL };
     /** One of the package's .wasm files, fetched or compiled by the caller. */
     wasmBinary?: ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.Module;
-    numThreads?: number;
+    /** `fixed` is the variant `simd128`, `relaxed` the other; `true`: the best that the JavaScript engine runs. */
     simd?: boolean | 'fixed' | 'relaxed';
+    numThreads?: number;
     /** A session runs where it is made, whatever this says; see `info().ignored`. */
     proxy?: boolean;
     initTimeout?: number;

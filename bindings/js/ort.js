@@ -155,8 +155,9 @@ function checkOptions(options = {}) {
 
 /** What programs set of onnxruntime's .wasm, in this engine's words. */
 function engineOptions() {
-  const { wasmPaths, wasmBinary } = env.wasm;
-  return { wasmPath: wasmPaths instanceof URL ? wasmPaths : (wasmPaths?.wasm ?? wasmPaths), wasmBinary };
+  const { wasmPaths, wasmBinary, simd } = env.wasm;
+  const wasmPath = wasmPaths instanceof URL ? wasmPaths : (wasmPaths?.wasm ?? wasmPaths);
+  return { wasmPath, wasmBinary, variant: { fixed: 'simd128', relaxed: 'relaxed' }[simd] };
 }
 
 /** What a program asks for and does not get, a sentence each. */

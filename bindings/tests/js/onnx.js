@@ -1,6 +1,7 @@
-// Writes the smallest of ONNX files, for tests of where weights come from: y = x + the sum of some initializers.
+// Writes the smallest of ONNX files: y = x + the sum of some initializers, for tests of where weights come from; and more.
 
 const FLOAT = 1;
+const INT64 = 7;
 
 function varint(value) {
   const bytes = [];
@@ -35,6 +36,17 @@ export function sum(length, weights) {
   };
   const graph = [weights.map(add), weights.map(initializer), port(11, 'x', [length]), port(12, 'y', [length])];
   return Uint8Array.from([number(1, 8), message(7, graph), message(8, [number(2, 17)])].flat(Infinity));
+}
+
+/** The bytes of a model that is one TopK, of an input of any rank. */
+export function best() {
+  const value = (field, name, type, shape = []) =>
+    message(field, [message(1, name), message(2, [message(1, [number(1, type), shape])])]);
+  const operands = [message(1, 'x'), message(1, 'k'), message(2, 'values'), message(2, 'indices')];
+  const node = message(1, [operands, message(4, 'TopK')]);
+  const inputs = [value(11, 'x', FLOAT), value(11, 'k', INT64, message(2, [message(1, [number(1, 1)])]))];
+  const graph = [node, inputs, value(12, 'values', FLOAT), value(12, 'indices', INT64)];
+  return Uint8Array.from([number(1, 8), message(7, graph), message(8, [number(2, 21)])].flat(Infinity));
 }
 
 /** Floats as bytes. */

@@ -1,9 +1,11 @@
 // `fourlane/ort`, held to what programs written for onnxruntime-web rely on.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import ort, { InferenceSession, Tensor } from 'fourlane/ort';
 import { classify as sample } from '../../node_modules/.fourlane-tests/sample.js';
+import { best } from './onnx.js';
 import { MODEL, classifier, failure, modelFile, recorded } from './support.js';
 
 const bytes = modelFile('onnx/model_quantized.onnx');
@@ -50,8 +52,45 @@ test('outputs', async () => {
   const given = new Tensor('float32', new Float32Array(2), [1, 2]);
   assert.equal((await session.run(feeds(), { logits: given })).logits, given);
   assert.deepEqual(given.data, logits.data);
-  const small = new Tensor('float32', new Float32Array(1), [1]);
-  await assert.rejects(session.run(feeds(), { logits: small }), failure('bad-input', /cannot hold/));
+  for (const dims of [[1], [2], [2, 1]]) {
+    const other = new Tensor('float32', new Float32Array(dims[0]), dims);
+    await assert.rejects(session.run(feeds(), { logits: other }), failure('bad-input', /is float32 \[1,2\], .* cannot hold/));
+  }
+});
+
+test("tensors of onnxruntime's own class, which is not ours", async () => {
+  class Foreign {
+    constructor(type, data, dims) {
+      Object.assign(this, { type, dims, cpuData: data, location: 'cpu' });
+    }
+    get data() {
+      return this.cpuData;
+    }
+  }
+  const foreign = (values) => new Foreign('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
+  const given = new Foreign('float32', new Float32Array(2), [1, 2]);
+  const { logits } = await session.run(
+    { input_ids: foreign(IDS), attention_mask: foreign(IDS.map(() => 1)) },
+    { logits: given },
+  );
+  assert.equal(logits, given);
+  assert.deepEqual(given.data, (await session.run(feeds())).logits.data);
+  await assert.rejects(session.run(foreign(IDS)), TypeError);
+});
+
+test('a model whose inputs may have any rank', async () => {
+  const session = await InferenceSession.create(best());
+  assert.deepEqual(session.inputMetadata.map(({ name, shape }) => [name, shape]), [['x', []], ['k', [1]]]);
+  const run = async (x, dims, k) => {
+    const outputs = await session.run({ x: new Tensor('float32', x, dims), k: new Tensor('int64', [k], [1]) });
+    return [outputs.values, outputs.indices].map(({ data, dims }) => [dims, Array.from(data, Number)]);
+  };
+  assert.deepEqual(await run([1, 3, 2], [3], 2), [[[2], [3, 2]], [[2], [1, 2]]]);
+  assert.deepEqual(await run([4, 3, 2, 9], [2, 2], 1), [[[2, 1], [4, 9]], [[2, 1], [0, 1]]]);
+  await assert.rejects(run([1, 2], [2], 3), failure('invalid-model', /best 3 of \[2\]/));
+  assert.deepEqual(await run([1, 3, 2], [3], 1), [[[1], [3]], [[1], [1]]]);
+  assert.deepEqual(session.info().integerModes, {});
+  await session.release();
 });
 
 test('ways to create', async () => {
@@ -72,7 +111,23 @@ test('ways to create', async () => {
     assert.deepEqual((await one.run(feeds())).logits.data, expected);
     await one.release();
   }
-  await assert.rejects(InferenceSession.create(1), TypeError);
+  const wrong = [
+    [[1], TypeError, /path.*buffer/],
+    [[bytes, 1], TypeError, /options/],
+    [[bytes, null], TypeError, /options/],
+    [[url, 'x'], TypeError, /options/],
+    [[bytes.buffer, 0.5], RangeError, /'byteOffset' must be an integer/],
+    [[bytes.buffer, bytes.buffer.byteLength], RangeError, /'byteOffset' is out of range/],
+    [[bytes.buffer, 7, bytes.buffer.byteLength], RangeError, /'byteLength' is out of range/],
+    [[bytes.buffer, 0, '1'], TypeError, /'byteLength' must be a number/],
+    [[bytes.buffer, 0, 10, 1], TypeError, /options/],
+    [[bytes, { executionProviders: 'wasm' }], TypeError, /executionProviders must be an array/],
+    [[bytes, { preferredOutputLocation: 'gpu-buffer' }], Error, /preferredOutputLocation is 'gpu-buffer'/],
+    [[bytes, { preferredOutputLocation: { logits: 'gpu-buffer' } }], Error, /preferredOutputLocation is 'gpu-buffer'/],
+  ];
+  for (const [args, type, message] of wrong) {
+    await assert.rejects(InferenceSession.create(...args), (error) => error instanceof type && message.test(error.message));
+  }
   await assert.rejects(InferenceSession.create('no/such/file.onnx'), failure('missing-file'));
   await assert.rejects(InferenceSession.create(bytes.subarray(0, 1000)), failure('invalid-model'));
   await assert.rejects(InferenceSession.create(new Uint8Array(0)), failure('invalid-model'));
@@ -105,6 +160,52 @@ test('wrong calls, and the session is usable after each', async () => {
   await assert.rejects(session.run(feeds(), mask), TypeError);
   await assert.rejects(session.run(feeds(), null), TypeError);
   await assert.rejects(session.run(feeds(), 'logits'), TypeError);
+  await assert.rejects(session.run(feeds(), ['logits'], null), TypeError);
+  await assert.rejects(session.run(feeds(), ['logits'], 1), TypeError);
+  assert.deepEqual((await session.run(feeds(), ['logits'], { tag: 'x' })).logits.data, expected);
+});
+
+test('what is asked for and not given is told', async () => {
+  const options = {
+    executionProviders: ['wasm', { name: 'webgpu' }, 'cpu', 'cuda'],
+    preferredOutputLocation: { logits: 'cpu' },
+    enableGraphCapture: true,
+  };
+  ort.env.wasm.proxy = true;
+  const one = await InferenceSession.create(bytes, options);
+  ort.env.wasm.proxy = false;
+  const { ignored } = one.info();
+  assert.deepEqual(ignored.map((text) => /^[\w.]+(: '\w+')?/.exec(text)[0]), [
+    "executionProviders: 'webgpu'", "executionProviders: 'cuda'", 'enableGraphCapture', 'env.wasm.proxy',
+  ]);
+  await one.release();
+  assert.deepEqual(session.info().ignored, []);
+  session.startProfiling();
+  session.endProfiling();
+});
+
+test('env.wasm says where the engine is', () => {
+  const create = (settings) => {
+    const program = `
+      import ort from 'fourlane/ort';
+      import { readFileSync } from 'node:fs';
+      Object.assign(ort.env.wasm, ${settings});
+      await ort.InferenceSession.create('model/onnx/model_quantized.onnx').then(
+        (session) => console.log(session.inputNames.join(), ort.env.wasm.simd ? session.info().variant : ''),
+        ({ code, message }) => console.log(code, message),
+      );
+    `;
+    const flags = process.execArgv.filter((flag) => flag.includes('wasm'));
+    return execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program], { encoding: 'utf8' });
+  };
+  assert.match(create("{ wasmPaths: 'tests/js/' }"), /^load-failed fourlane-\w+\.wasm is not at tests\/js\//);
+  assert.equal(create("{ wasmPaths: 'pkg/' }"), 'input_ids,attention_mask \n');
+  assert.equal(create("{ wasmPaths: { wasm: 'pkg/fourlane-simd128.wasm' } }"), 'input_ids,attention_mask \n');
+  assert.equal(create("{ wasmBinary: readFileSync('pkg/fourlane-simd128.wasm') }"), 'input_ids,attention_mask \n');
+  assert.equal(
+    create("{ simd: 'fixed', wasmBinary: new WebAssembly.Module(readFileSync('pkg/fourlane-simd128.wasm')) }"),
+    'input_ids,attention_mask simd128\n',
+  );
 });
 
 test('literal, and what a session says of itself', async () => {

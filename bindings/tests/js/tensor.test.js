@@ -38,6 +38,16 @@ test('reshaped and disposed', () => {
   assert.equal(tensor.location, 'none');
   assert.throws(() => tensor.data, /disposed/);
   assert.equal(other.data.length, 6);
+  const bits = new Uint8Array(24);
+  other.cpuData = bits; // as transformers.js does
+  assert.equal(other.data, bits);
+});
+
+test('what tensors cannot be made of', () => {
+  for (const source of ['Image', 'Texture', 'GpuBuffer', 'MLTensor']) {
+    const error = { name: 'FourlaneError', code: 'bad-input', message: new RegExp(`from${source} .*in memory`) };
+    assert.throws(() => Tensor[`from${source}`](), error);
+  }
 });
 
 test('wrong arguments', () => {
