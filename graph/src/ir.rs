@@ -426,6 +426,7 @@ impl Op {
             Op::Tile => "Tile",
             Op::Pad => "Pad",
             Op::CumSum { .. } => "CumSum",
+            Op::TopK { .. } => "TopK",
             Op::Attention { .. } => "Attention",
             Op::AttentionHeads { .. } => "AttentionHeads",
             Op::AttentionStacked { .. } => "AttentionStacked",
