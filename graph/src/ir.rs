@@ -436,6 +436,9 @@ impl Op {
             Op::MatMulInteger => "MatMulInteger",
             Op::Dims(_) => "Dims",
             Op::QuantizeRows => "QuantizeRows",
+            Op::If => "If",
+            Op::DequantizeBlocks { .. } => "DequantizeBlocks",
+            Op::TransposeNibbles { .. } => "TransposeNibbles",
         };
         kind.into()
     }
