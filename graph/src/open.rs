@@ -21,9 +21,16 @@ pub struct OpenSession {
 
 /// A session for one kind of call.
 struct Made {
-    /// Of each input its shape, and its elements if they are constants of the session.
-    call: Vec<(Vec<usize>, Option<Bytes>)>,
+    call: Vec<Fed>,
     session: Session,
+}
+
+/// What of an input makes a session another.
+#[derive(PartialEq)]
+struct Fed {
+    shape: Vec<usize>,
+    /// Its elements, if they are taken for a constant.
+    constant: Option<Bytes>,
 }
 
 impl OpenSession {
@@ -54,7 +61,7 @@ impl OpenSession {
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
         let call = self.call(inputs)?;
         let is_constant = |name: &str| {
-            self.model.inputs.iter().zip(&call).any(|(port, (_, elements))| port.name == name && elements.is_some())
+            self.model.inputs.iter().zip(&call).any(|(port, fed)| port.name == name && fed.constant.is_some())
         };
         let free: Vec<_> = inputs.iter().filter(|(name, _)| !is_constant(name)).copied().collect();
         let made = match self.made.take().filter(|made| made.call == call) {
@@ -67,7 +74,7 @@ impl OpenSession {
         self.made.insert(made).session.run(&free)
     }
 
-    fn call(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<(Vec<usize>, Option<Bytes>)>, Error> {
+    fn call(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<Fed>, Error> {
         let known = || self.model.inputs.iter().map(|p| format!("'{}'", p.name)).collect::<Vec<_>>().join(", ");
         let mut call = Vec::with_capacity(inputs.len());
         for port in &self.model.inputs {
@@ -79,19 +86,19 @@ impl OpenSession {
                 return Err(Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() });
             }
             let is_small = matches!(given, DType::I64 | DType::I32) && tensor.data.len() <= MAX_TRACKED;
-            let elements = is_small.then(|| Bytes::copy_from_slice(tensor.data.bytes()));
-            call.push((tensor.shape.to_vec(), elements));
+            let constant = is_small.then(|| Bytes::copy_from_slice(tensor.data.bytes()));
+            call.push(Fed { shape: tensor.shape.to_vec(), constant });
         }
         Ok(call)
     }
 }
 
 /// The model for one kind of call.
-fn fixed(model: &Model, call: &[(Vec<usize>, Option<Bytes>)]) -> Model {
+fn fixed(model: &Model, call: &[Fed]) -> Model {
     let mut model = model.clone();
     let ports = std::mem::take(&mut model.inputs);
-    for (mut port, (shape, elements)) in ports.into_iter().zip(call) {
-        match elements {
+    for (mut port, Fed { shape, constant }) in ports.into_iter().zip(call) {
+        match constant {
             Some(elements) => {
                 let (dtype, shape, data) = (port.dtype.runtime(), shape.clone(), elements.clone());
                 model.constants.insert(port.value, Tensor { dtype, shape, data });
