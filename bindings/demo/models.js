@@ -2,7 +2,7 @@
 //
 // Own files are handed to the package as they are, as an object of `File`s by path; nothing is uploaded or kept.
 
-import { info, pipeline } from './pkg/index.js';
+import { pipeline } from './pkg/index.js';
 import { $, element, onDrop } from './dom.js';
 import { arrange, which } from './folder.js';
 
@@ -35,13 +35,13 @@ async function load(name, source, options, onPercent) {
   const old = current?.classify;
   current = { classify, name, isOwn: source !== null };
   for (const listener of listeners) listener(current);
-  await describe();
+  describe();
   await old?.dispose();
 }
 
-async function describe() {
+function describe() {
   const { classify, name, isOwn } = current;
-  const { file, dtype, maxLength, variant } = { ...info(), ...(await classify.info()) };
+  const { file, dtype, maxLength, variant } = classify.info();
   $('model-name').replaceChildren(element('strong', {}, name), ` ${file}, ${dtype}`);
   const labels = [...classify.labels];
   const shown = labels.length > 6 ? `${labels.slice(0, 6).join(', ')} and ${labels.length - 6} more` : labels.join(', ');

@@ -36,7 +36,7 @@ export function start() {
 
 async function showFacts({ model, text, milliseconds }) {
   const { classify } = model;
-  const [tokens, info] = [(await classify.tokenize(text)).length, await classify.info()];
+  const [tokens, info] = [(await classify.tokenize(text)).length, classify.info()];
   const facts = {
     Time: duration(milliseconds),
     Tokens: count(tokens),

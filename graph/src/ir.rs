@@ -424,6 +424,7 @@ impl Op {
             Op::ConstantOfShape { .. } => "ConstantOfShape",
             Op::Range => "Range",
             Op::Tile => "Tile",
+            Op::TopK { .. } => "TopK",
             Op::Pad => "Pad",
             Op::CumSum { .. } => "CumSum",
             Op::TopK { .. } => "TopK",

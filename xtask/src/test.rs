@@ -9,7 +9,7 @@
 use crate::build::{VARIANTS, Variant};
 use crate::serve::Server;
 use crate::shell::{announce, cargo, run as run_command};
-use crate::{Result, build, project, shell, tools};
+use crate::{Result, build, project, shell, site, tools};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -94,6 +94,7 @@ fn node() -> Result {
 fn browser() -> Result {
     build::package()?;
     let chromium = tools::chromium()?;
+    site::assemble()?;
     announce("tests in Chromium");
     let server = Server::bind(0)?;
     let url = server.url.clone();
@@ -109,9 +110,10 @@ fn browser() -> Result {
     Ok(())
 }
 
-/// Tests of the package, by the end of their files' names.
+/// Tests of the package and of the demo page, by the end of their files' names.
 fn tests_in_bindings(end: &str) -> Result<Vec<PathBuf>> {
-    let files = shell::list(&project::bindings().join("tests/js"))?;
+    let mut files = shell::list(&project::bindings().join("tests/js"))?;
+    files.extend(shell::list(&project::bindings().join("tests/demo"))?);
     Ok(files.into_iter().filter(|file| file.to_string_lossy().ends_with(end)).collect())
 }
 

@@ -1,11 +1,11 @@
-// The demo page in headless Chromium, as a reader uses it. By way of `cargo xtask test browser`, which serves the page
-// and says where it and the browser are.
+// The package on a page, the demo's, in headless Chromium. By way of `cargo xtask test browser`, which serves the page and
+// says where it and the browser are.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
-const { CHROME_PATH, DEMO_URL, SCREENSHOTS } = process.env;
+const { CHROME_PATH, DEMO_URL } = process.env;
 let browser;
 
 before(async () => {
@@ -21,70 +21,17 @@ before(async () => {
 after(() => browser?.close());
 
 /** Opens the page and waits for the model; anything on the console that is wrong fails the test. */
-async function open(query = '', options = {}) {
-  const page = await browser.newPage(options);
+async function open() {
+  const page = await browser.newPage();
   const problems = [];
   const fetched = [];
   page.on('pageerror', (error) => problems.push(error.message));
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && problems.push(message.text()));
   page.on('request', (request) => fetched.push(new URL(request.url())));
-  await page.goto(DEMO_URL + query);
+  await page.goto(DEMO_URL);
   await page.waitForSelector('#result[aria-busy=false]');
   return { page, problems, fetched };
 }
-
-async function label(page, name) {
-  await page.waitForSelector(`#result[data-label=${name}]`);
-  return Number(await page.getAttribute('#meter', 'aria-valuenow'));
-}
-
-for (const variant of ['relaxed', 'simd128']) {
-  test(`types a text and reads its label, ${variant}`, async () => {
-    const { page, problems, fetched } = await open(`?variant=${variant}`);
-    await page.fill('#text', '');
-    await page.locator('#text').pressSequentially('What a waste of time.');
-    assert.ok((await label(page, 'NEGATIVE')) > 90);
-    await page.fill('#text', 'A warm, funny, wonderful film.');
-    assert.ok((await label(page, 'POSITIVE')) > 90);
-    assert.match(await page.textContent('#facts'), new RegExp(`ms, engine ${variant}`));
-
-    const engines = fetched.filter((url) => url.pathname.endsWith('.wasm')).map((url) => url.pathname);
-    assert.deepEqual(engines, [`/pkg/fourlane-${variant}.wasm`]);
-    assert.ok(fetched.every((url) => url.origin === new URL(DEMO_URL).origin));
-    assert.deepEqual(problems, []);
-    if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/demo-${variant}.png` });
-    await page.close();
-  });
-}
-
-test('the best engine is chosen, and samples work from the keyboard', async () => {
-  const { page, problems } = await open();
-  assert.match(await page.textContent('#facts'), /engine relaxed \(this engine has relaxed SIMD\)/);
-  await page.keyboard.press('Tab');
-  await page.keyboard.press('Tab');
-  await page.keyboard.press('Enter');
-  assert.equal(await page.inputValue('#text'), await page.textContent('.samples button:nth-child(2)'));
-  await label(page, 'NEGATIVE');
-  assert.deepEqual(problems, []);
-  await page.close();
-});
-
-test('a phone, in the dark', async () => {
-  const { page } = await open('', { viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
-  const width = await page.evaluate(() => document.documentElement.scrollWidth);
-  assert.ok(width <= 360, `the page is ${width} pixels wide`);
-  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/demo-phone.png` });
-  await page.close();
-});
-
-test('texts of every kind leave the page working', async () => {
-  const { page, problems } = await open();
-  for (const text of ['', '\u{1F600} \u4f60\u597d', 'x'.repeat(100_000), '[SEP] [CLS]']) await page.fill('#text', text);
-  await page.fill('#text', 'A warm, funny, wonderful film.');
-  assert.ok((await label(page, 'POSITIVE')) > 90);
-  assert.deepEqual(problems, []);
-  await page.close();
-});
 
 test('a model that is kept is not fetched again, and a wrong one is', async () => {
   const { page, fetched, problems } = await open();

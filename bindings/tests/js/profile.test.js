@@ -9,7 +9,7 @@ const TEXT = 'The plot is thin, but the two leads are a joy to watch.';
 test('a profile tells of each step, and no two values share bytes at a time', async () => {
   const classify = await classifier();
   const before = await classify.logits(TEXT);
-  const tokens = classify.tokenize(TEXT).length;
+  const tokens = (await classify.tokenize(TEXT)).length;
   const { steps, arena, arenaBytes } = await classify.profile(TEXT, { runs: 3 });
 
   assert.ok(steps.every(({ milliseconds }) => milliseconds >= 0) && steps.some(({ milliseconds }) => milliseconds > 0));
