@@ -424,10 +424,8 @@ impl Op {
             Op::ConstantOfShape { .. } => "ConstantOfShape",
             Op::Range => "Range",
             Op::Tile => "Tile",
-            Op::TopK { .. } => "TopK",
             Op::Pad => "Pad",
             Op::CumSum { .. } => "CumSum",
-            Op::TopK { .. } => "TopK",
             Op::Attention { .. } => "Attention",
             Op::AttentionHeads { .. } => "AttentionHeads",
             Op::AttentionStacked { .. } => "AttentionStacked",
@@ -437,9 +435,6 @@ impl Op {
             Op::MatMulInteger => "MatMulInteger",
             Op::Dims(_) => "Dims",
             Op::QuantizeRows => "QuantizeRows",
-            Op::If => "If",
-            Op::DequantizeBlocks { .. } => "DequantizeBlocks",
-            Op::TransposeNibbles { .. } => "TransposeNibbles",
         };
         kind.into()
     }
