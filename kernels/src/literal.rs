@@ -9,6 +9,9 @@
 //!
 //! Found by comparison, operator by operator: equal bits on 10^5 random arguments (`erf`, `tanh`) and on random matrices,
 //! with two exceptions. Results below 2^-126 become zero, and products of a single row have the order of others.
+//!
+//! But for the innermost loops of products everything here is `#[inline]`, so that it is compiled, for size, with the
+//! crate that calls it.
 
 use crate::arch::{F32x4, I32x4};
 use crate::epilogue::Epilogue;
@@ -22,7 +25,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 ///
 /// # Panics
 /// As there.
-#[cold]
+#[inline]
 pub fn gemm(
     m: usize,
     n: usize,
@@ -43,22 +46,24 @@ pub fn gemm(
     let depth = depth.max(1);
     for i in (0..m).step_by(ROWS) {
         // A row that is missing at the end is computed twice.
-        let rows = [i, (i + 1).min(m - 1)];
-        let a = rows.map(|r| if k == 0 { &[][..] } else { &a[r * a_stride..][..k] });
+        let last = (i + 1).min(m - 1);
         for j in (0..n).step_by(NR) {
             let panel = packed_b[j * k..][..NR * k].as_chunks().0;
             let mut tile = [[F32x4::splat(0.0); VECTORS]; ROWS];
             for l in (0..k).step_by(depth) {
                 let end = k.min(l + depth);
-                let sums = chain(a.map(|a| &a[l..end]), &panel[l..end]);
-                for (tile, sum) in tile.iter_mut().flatten().zip(sums.into_iter().flatten()) {
-                    *tile = if l == 0 { sum } else { *tile + sum };
+                let part = |r: usize| &a[r * a_stride + l..r * a_stride + end];
+                let sums = chain(part(i), part(last), &panel[l..end]);
+                for r in 0..ROWS {
+                    for v in 0..VECTORS {
+                        tile[r][v] = if l == 0 { sums[r][v] } else { tile[r][v] + sums[r][v] };
+                    }
                 }
             }
-            for (r, tile) in rows.into_iter().zip(tile) {
-                let c = &mut c[r * c_stride + j..][..NR.min(n - j)];
-                for (at, sum) in starts(c.len()).zip(tile) {
-                    store(c, at, sum);
+            for r in 0..ROWS {
+                let c = &mut c[[i, last][r] * c_stride + j..][..NR.min(n - j)];
+                for at in starts(c.len()) {
+                    store(c, at, tile[r][at / LANES]);
                 }
             }
         }
@@ -74,12 +79,13 @@ const VECTORS: usize = NR / LANES;
 
 /// Products of two rows with a panel.
 #[inline(never)]
-fn chain([a, b]: [&[f32]; ROWS], panel: &[[f32; NR]]) -> [[F32x4; VECTORS]; ROWS] {
+fn chain(a: &[f32], b: &[f32], panel: &[[f32; NR]]) -> [[F32x4; VECTORS]; ROWS] {
     let mut sums = [[F32x4::splat(0.0); VECTORS]; ROWS];
     for ((columns, a), b) in panel.iter().zip(a).zip(b) {
-        for (x, sums) in [a, b].into_iter().zip(&mut sums) {
-            for (column, sum) in columns.as_chunks().0.iter().zip(sums) {
-                *sum = F32x4::splat(*x).fused_mul_add(F32x4::from_array(*column), *sum);
+        for r in 0..ROWS {
+            let x = F32x4::splat([*a, *b][r]);
+            for v in 0..VECTORS {
+                sums[r][v] = x.fused_mul_add(F32x4::from_array(columns.as_chunks().0[v]), sums[r][v]);
             }
         }
     }
@@ -116,7 +122,7 @@ pub enum Moments {
 ///
 /// # Panics
 /// As there.
-#[cold]
+#[inline]
 pub fn layer_norm_in_place(
     x: &mut [f32],
     rows: usize,
@@ -146,12 +152,16 @@ pub fn layer_norm_in_place(
 }
 
 impl Moments {
-    #[cold]
+    #[inline]
     fn of(self, row: &[f32]) -> (f32, f32) {
         let len = row.len() as f32;
         match self {
             Moments::Wide => {
-                let mean = (row.iter().map(|&x| f64::from(x)).sum::<f64>() / f64::from(len)) as f32;
+                let mut sum = 0.0;
+                for &x in row {
+                    sum += f64::from(x);
+                }
+                let mean = (sum / f64::from(len)) as f32;
                 let mut sums = [F32x4::splat(0.0); 2];
                 for at in starts(row.len()) {
                     let y = load(row, at, mean) - F32x4::splat(mean);
@@ -171,8 +181,15 @@ impl Moments {
                 (mean, squares / len)
             }
             Moments::Sequential => {
-                let mean = row.iter().fold(0.0, |sum, x| sum + x) / len;
-                (mean, row.iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean)) / len)
+                let (mut sum, mut squares) = (0.0, 0.0);
+                for x in row {
+                    sum += x;
+                }
+                let mean = sum / len;
+                for x in row {
+                    squares += (x - mean) * (x - mean);
+                }
+                (mean, squares / len)
             }
         }
     }
@@ -182,11 +199,14 @@ impl Moments {
 ///
 /// # Panics
 /// As there.
-#[cold]
+#[inline]
 pub fn softmax(x: &mut [f32], rows: usize, cols: usize) {
     assert!(Some(x.len()) == rows.checked_mul(cols), "softmax: x is not [rows, cols]");
     for row in x.chunks_exact_mut(cols.max(1)) {
-        let largest = row.iter().fold(f32::NEG_INFINITY, |max, &x| if max < x { x } else { max });
+        let mut largest = f32::NEG_INFINITY;
+        for &x in &*row {
+            largest = if largest < x { x } else { largest };
+        }
         if largest == f32::NEG_INFINITY {
             crate::softmax::softmax(row, 1, cols);
             continue;
@@ -199,17 +219,16 @@ pub fn softmax(x: &mut [f32], rows: usize, cols: usize) {
             *sum = *sum + y;
             store(row, at, y);
         }
-        let [low, high] = [sums[0] + sums[2], sums[1] + sums[3]].map(|sum| {
-            let [a, b, c, d] = sum.to_array();
-            (a + b) + (c + d)
-        });
-        let reciprocal = 1.0 / (low + high);
-        row.iter_mut().for_each(|x| *x *= reciprocal);
+        let ([a, b, c, d], [e, f, g, h]) = ((sums[0] + sums[2]).to_array(), (sums[1] + sums[3]).to_array());
+        let reciprocal = 1.0 / (((a + b) + (c + d)) + ((e + f) + (g + h)));
+        for x in row {
+            *x *= reciprocal;
+        }
     }
 }
 
 /// [`unary::apply`].
-#[cold]
+#[inline]
 pub fn apply(op: UnaryOp, x: &mut [f32]) {
     let f = match op {
         UnaryOp::Erf => erf,
@@ -231,10 +250,13 @@ fn fused(a: F32x4, b: F32x4, c: F32x4) -> F32x4 {
 }
 
 /// A polynomial at `x`, coefficients of high powers first.
-#[inline(never)]
-#[cold]
+#[inline]
 fn polynomial(x: F32x4, coefficients: &[f32]) -> F32x4 {
-    coefficients.iter().fold(F32x4::splat(0.0), |sum, &c| sum.fused_mul_add(x, F32x4::splat(c)))
+    let mut sum = F32x4::splat(0.0);
+    for &c in coefficients {
+        sum = fused(sum, x, F32x4::splat(c));
+    }
+    sum
 }
 
 /// `1.5 * 2^23`
@@ -255,7 +277,7 @@ const TANH_ABOVE: [f32; 7] =
 const TANH_BELOW: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
 
 /// `e^x` for `x <= 0`.
-#[inline(never)]
+#[inline]
 fn exp(x: F32x4, coefficients: &[f32; 7]) -> F32x4 {
     let (x, round) = (x.max(F32x4::splat(-88.376_26)), F32x4::splat(ROUND));
     let rounded = x.fused_mul_add(F32x4::splat(LOG2_E), round);
@@ -266,7 +288,7 @@ fn exp(x: F32x4, coefficients: &[f32; 7]) -> F32x4 {
     polynomial(rest, coefficients) * power
 }
 
-#[inline(never)]
+#[inline]
 fn erf(x: F32x4) -> F32x4 {
     let a = x.abs().min(F32x4::splat(3.925));
     let near = fused(polynomial(a * a, &ERF_NEAR), a, a);
@@ -274,20 +296,23 @@ fn erf(x: F32x4) -> F32x4 {
     a.select_lt(F32x4::splat(ERF_SPLIT), near, far).copysign(x)
 }
 
+#[inline]
 fn gelu(x: F32x4) -> F32x4 {
     weighted(x, erf(x * F32x4::splat(FRAC_1_SQRT_2)))
 }
 
+#[inline]
 fn gelu_tanh(x: F32x4) -> F32x4 {
     let sum = F32x4::splat(0.035_677_407) * x * x + F32x4::splat(0.797_884_6);
     weighted(x, tanh(x * sum))
 }
 
+#[inline]
 fn weighted(x: F32x4, y: F32x4) -> F32x4 {
     F32x4::splat(0.5) * x * (y + F32x4::splat(1.0))
 }
 
-#[inline(never)]
+#[inline]
 fn tanh(x: F32x4) -> F32x4 {
     let x = x.max(F32x4::splat(-9.0)).min(F32x4::splat(9.0));
     let square = x * x;
