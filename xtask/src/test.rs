@@ -134,6 +134,6 @@ fn ecosystem() -> Result {
     let files = files.iter().filter(|file| file.to_string_lossy().ends_with(".test.js"));
     let mut node = tools::node()?;
     // One after the other: each has a browser or a bundler that takes all cores.
-    node.args(["--test", "--test-concurrency=1", "--test-timeout=240000"]).args(files);
+    node.args(["--test", "--test-concurrency=1", "--test-timeout=600000"]).args(files);
     run_command(node.env("CHROME_PATH", tools::chromium()?).env("FOURLANE_TARBALL", tarball))
 }

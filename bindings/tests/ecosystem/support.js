@@ -140,7 +140,7 @@ after(() => browser?.close());
 export async function open(url) {
   browser ??= await chromium.launch(CHROMIUM);
   const page = await browser.newPage();
-  page.setDefaultTimeout(120_000);
+  page.setDefaultTimeout(60_000);
   const problems = watch(page);
   await page.goto(url);
   return { page, problems };

@@ -46,6 +46,18 @@ for (const [module, moduleResolution] of [['node16', 'node16'], ['nodenext', 'no
   });
 }
 
+test('require()', async () => {
+  // Of Node 20.19 and newer.
+  const script = `
+    const { pipeline } = require('fourlane');
+    const { Tensor } = require('fourlane/ort');
+    console.log(typeof pipeline, typeof Tensor);
+  `;
+  const folder = project({ 'program.cjs': script });
+  const { stdout } = await promisify(execFile)(process.execPath, ['program.cjs'], { cwd: folder });
+  assert.equal(stdout, 'function function\n');
+});
+
 test('publint', async () => {
   const tar = readFileSync(tarball);
   const pack = { tarball: tar.buffer.slice(tar.byteOffset, tar.byteOffset + tar.byteLength) };
