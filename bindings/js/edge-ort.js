@@ -6,4 +6,4 @@ import ort from './ort.js';
 export * from './ort.js';
 export default ort;
 
-ort.env.wasm.wasmBinary = wasmBinary;
+Object.assign(ort.env.wasm, { wasmBinary, numThreads: 1 });

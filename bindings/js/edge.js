@@ -6,7 +6,7 @@ import * as fourlane from './inplace.js';
 
 export * from './inplace.js';
 
-const engine = { wasmBinary, variant: 'relaxed' };
+const engine = { wasmBinary, variant: 'relaxed', threads: 1 };
 
 export function load(options) {
   return fourlane.load({ ...engine, ...options });

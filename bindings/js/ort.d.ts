@@ -188,6 +188,7 @@ export declare const env: {
     wasmBinary?: ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.Module;
     /** `fixed` is the variant `simd128`, `relaxed` the other; `true`: the best that the JavaScript engine runs. */
     simd?: boolean | 'fixed' | 'relaxed';
+    /** Default, and meaning of 0: as many as are good. */
     numThreads?: number;
     /** A session runs where it is made, whatever this says; see `info().ignored`. */
     proxy?: boolean;

@@ -155,9 +155,10 @@ function checkOptions(options = {}) {
 
 /** What programs set of onnxruntime's .wasm, in this engine's words. */
 function engineOptions() {
-  const { wasmPaths, wasmBinary, simd } = env.wasm;
+  const { wasmPaths, wasmBinary, simd, numThreads } = env.wasm;
   const wasmPath = wasmPaths instanceof URL ? wasmPaths : (wasmPaths?.wasm ?? wasmPaths);
-  return { wasmPath, wasmBinary, variant: { fixed: 'simd128', relaxed: 'relaxed' }[simd] };
+  const variant = { fixed: 'simd128', relaxed: 'relaxed' }[simd];
+  return { wasmPath, wasmBinary, variant, threads: numThreads || undefined }; // 0: as many as are good
 }
 
 /** What a program asks for and does not get, a sentence each. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { chromium } from 'playwright-core';
 import {
-  CHROMIUM, ISOLATED, MODEL, assertLabels, assertOneEngine, classifyIn, install, open, page, serve, temporary,
+  CHROMIUM, ISOLATED, MANY, MODEL, ONE, assertEngines, assertLabels, classifyIn, install, open, page, serve, temporary,
   texts, watch, write,
 } from './support.js';
 
@@ -45,13 +45,12 @@ function site(files) {
 
 const folder = site({ 'service.js': SERVICE_WORKER });
 
-for (const [name, headers] of [['', {}], [', isolated', ISOLATED]]) {
+for (const [name, headers, expected] of [['', {}, ONE], [', isolated', ISOLATED, MANY]]) {
   test(`a page under a strict policy${name}`, async () => {
     const { url, requests } = await serve({ '/model/': MODEL, '/': folder }, { headers });
     const { page, problems } = await open(url);
-    const info = await classifyIn(page, '/model');
-    assert.deepEqual(info, { variant: 'relaxed', worker: true });
-    assertOneEngine(requests);
+    assert.deepEqual(await classifyIn(page, '/model'), expected);
+    assertEngines(requests, expected);
     assert.deepEqual(problems, []);
     assert.equal(await page.evaluate(() => crossOriginIsolated), name !== '');
     assert.ok(await page.evaluate(() => globalThis.fourlane.isStrict));
@@ -81,7 +80,7 @@ test('a service worker', async () => {
   }, texts);
   assert.equal(error, undefined);
   assertLabels(labels);
-  assertOneEngine(requests);
+  assertEngines(requests, ONE);
   assert.deepEqual(problems, []);
   await page.close();
 });
@@ -118,8 +117,7 @@ test('an extension: its page and its service worker', async () => {
     const page = await context.newPage();
     const problems = watch(page);
     await page.goto(`chrome-extension://${new URL(worker.url()).host}/index.html`);
-    const info = await classifyIn(page, '/fourlane/model');
-    assert.deepEqual(info, { variant: 'relaxed', worker: true });
+    assert.deepEqual(await classifyIn(page, '/fourlane/model'), ONE);
     await classifyIn(page);
     const { labels, error } = await page.evaluate((texts) => chrome.runtime.sendMessage(texts), texts);
     assert.equal(error, undefined);

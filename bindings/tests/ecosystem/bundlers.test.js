@@ -11,16 +11,17 @@ import { nodeResolve } from '@rollup/plugin-node-resolve';
 import { build as vite, createServer as viteServer } from 'vite';
 import webpack from 'webpack';
 import {
-  APP, HERE, MODEL, assertLabels, assertOneEngine, classifyIn, entries, open, page, project, putBeside, serve, texts,
+  APP, HERE, ISOLATED, MANY, MODEL, ONE, assertLabels, assertEngines, classifyIn, entries, open, page, project, putBeside,
+  serve, texts,
 } from './support.js';
 
 /** Opens what was built, and classifies there. */
-async function opened(folder, source) {
-  const { url, requests } = await serve({ '/model/': MODEL, '/': folder });
+async function opened(folder, source, headers = {}) {
+  const { url, requests } = await serve({ '/model/': MODEL, '/': folder }, { headers });
   const { page, problems } = await open(url);
-  const info = await classifyIn(page, source);
-  assert.deepEqual(info, { variant: 'relaxed', worker: true });
-  assertOneEngine(requests);
+  const expected = headers === ISOLATED ? MANY : ONE;
+  assert.deepEqual(await classifyIn(page, source), expected);
+  assertEngines(requests, expected);
   assert.deepEqual(problems, []);
   await page.close();
 }
@@ -31,7 +32,7 @@ test('esbuild, with the files put beside the bundle', async () => {
   await esbuild({ entryPoints: entries(folder), bundle: true, format: 'esm', minify: true, outdir: dist, logLevel: 'error' });
   putBeside(dist, folder);
   writeFileSync(join(dist, 'index.html'), page('app.js'));
-  await opened(dist, '/model');
+  await opened(dist, '/model', ISOLATED);
   await opened(dist, null);
 });
 
@@ -49,7 +50,7 @@ test('Rollup, with the files put beside the bundle', async () => {
   assert.deepEqual(warnings, []);
   putBeside(dist, folder);
   writeFileSync(join(dist, 'index.html'), page('app.js'));
-  await opened(dist, '/model');
+  await opened(dist, '/model', ISOLATED);
   await opened(dist, null);
 });
 
@@ -66,7 +67,7 @@ test('webpack, which finds the files by itself', async () => {
   const { errors, warnings } = stats.toJson({ all: false, errors: true, warnings: true });
   assert.deepEqual([...errors, ...warnings], []);
   writeFileSync(join(dist, 'index.html'), page('main.js'));
-  await opened(dist, '/model');
+  await opened(dist, '/model', ISOLATED);
   await opened(dist, null);
 });
 
@@ -76,7 +77,7 @@ test('Vite, which finds the files by itself', async () => {
   const folder = project({ 'app.js': APP, 'index.html': page('/app.js') });
   // Files that are inlined become data: URLs, which this policy forbids to fetch.
   await vite({ ...VITE, root: folder, build: { assetsInlineLimit: 0 } });
-  await opened(join(folder, 'dist'), '/model');
+  await opened(join(folder, 'dist'), '/model', ISOLATED);
   await opened(join(folder, 'dist'), null);
 });
 

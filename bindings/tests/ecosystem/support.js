@@ -7,7 +7,7 @@ import {
   cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, extname, join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -64,7 +64,7 @@ export function write(folder, files) {
 /** What a page needs beside a bundle whose bundler does not look for `new URL('file', import.meta.url)`. */
 export function putBeside(bundle, project) {
   const installed = join(project, 'node_modules/fourlane');
-  for (const file of readdirSync(installed).filter((name) => name.endsWith('.wasm'))) {
+  for (const file of readdirSync(installed).filter((name) => name.endsWith('.wasm') || name === 'thread.js')) {
     cpSync(join(installed, file), join(bundle, file));
   }
   cpSync(join(installed, 'model'), join(bundle, 'model'), { recursive: true });
@@ -179,14 +179,14 @@ export async function classifyIn(page, source = null) {
       const { pipeline, ort } = globalThis.fourlane;
       const classify = await pipeline('sentiment-analysis', source);
       const labels = await classify(texts);
-      const { variant, worker } = await classify.info();
+      const { variant, worker, threads } = await classify.info();
       await classify.dispose();
-      if (source === null) return { labels, info: { variant, worker } };
+      if (source === null) return { labels, info: { variant, worker, threads } };
       const session = await ort.InferenceSession.create(`${source}/onnx/model_quantized.onnx`);
       const tensor = (data) => new ort.Tensor('int64', data, [1, data.length]);
       const { logits } = await session.run({ input_ids: tensor(ids), attention_mask: tensor(ids.map(() => 1)) });
       await session.release();
-      return { labels, logits: [...logits.data], info: { variant, worker } };
+      return { labels, logits: [...logits.data], info: { variant, worker, threads } };
     },
     { texts, source, ids: recorded[0].input_ids },
   );
@@ -197,8 +197,15 @@ export async function classifyIn(page, source = null) {
   return info;
 }
 
-/** Fails unless a page fetched one engine. */
-export function assertOneEngine(requests) {
-  const engines = requests.filter((path) => path.endsWith('.wasm'));
-  assert.equal(new Set(engines).size, 1, `fetched ${engines}`);
+/** What `classifyIn` says where there can be threads, and where not. */
+export const MANY = { variant: 'relaxed', worker: true, threads: Math.min(availableParallelism(), 4) };
+export const ONE = { ...MANY, threads: 1 };
+
+/**
+ * Fails unless a page fetched one engine; or two, if its worker has threads, and the page, which must not wait for
+ * others, has an engine of its own for `fourlane/ort`.
+ */
+export function assertEngines(requests, { threads }) {
+  const engines = new Set(requests.filter((path) => path.endsWith('.wasm')));
+  assert.equal(engines.size, threads > 1 ? 2 : 1, [...engines].join());
 }

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { HERE, MODEL, assertOneEngine, open, page, project, serve } from './support.js';
+import { HERE, MODEL, ONE, assertEngines, open, page, project, serve } from './support.js';
 import { sentiments } from './sentiments.js';
 
 const TRANSFORMERS = join(HERE, 'node_modules/@huggingface/transformers/dist');
@@ -79,7 +79,7 @@ test('transformers.js in Chromium', async () => {
   const ours = await run('ours.html');
   assertSame(ours.result[0], theirs.result, 0.01);
   assertSame(ours.result[1], theirs.result, 0.006);
-  assertOneEngine(ours.requests);
+  assertEngines(ours.requests, ONE);
   assert.ok(!ours.requests.some((path) => path.startsWith('/onnxruntime/')));
   assert.deepEqual(ours.problems, []);
 });
