@@ -1,9 +1,9 @@
 //! Models with inputs of which the file does not even say the rank, such as the one-operator models with which
 //! transformers.js computes on tensors: sorts, slices, products.
 //!
-//! Nothing can be planned for them before a call. A call fixes the shapes of its inputs, and small integers among them
-//! are taken for constants, since shapes often depend on them (the `k` of a `TopK`, the ends of a `Slice`). What
-//! results is a model like any other. It is kept as long as the calls stay alike.
+//! Nothing can be planned for them before a call. A call fixes the shapes of its inputs, and short vectors of integers
+//! among them are taken for constants, since shapes often depend on them (the `k` of a `TopK`, the ends of a `Slice`).
+//! What results is a model like any other. It is kept as long as the calls stay alike.
 
 use crate::error::Error;
 use crate::infer::MAX_TRACKED;
@@ -85,8 +85,9 @@ impl OpenSession {
             if given != wanted {
                 return Err(Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() });
             }
-            let is_small = matches!(given, DType::I64 | DType::I32) && tensor.data.len() <= MAX_TRACKED;
-            let constant = is_small.then(|| Bytes::copy_from_slice(tensor.data.bytes()));
+            let is_shape = tensor.shape.len() <= 1 && tensor.data.len() <= MAX_TRACKED;
+            let constant = (is_shape && matches!(given, DType::I64 | DType::I32))
+                .then(|| Bytes::copy_from_slice(tensor.data.bytes()));
             call.push(Fed { shape: tensor.shape.to_vec(), constant });
         }
         Ok(call)
