@@ -97,5 +97,6 @@ export function bytes(number) {
 /** `3.2 ms`, `1.5 s` */
 export function duration(milliseconds) {
   if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)}\u00a0s`;
-  return `${milliseconds.toFixed(milliseconds < 0.1 ? 3 : milliseconds < 1 ? 2 : 1)}\u00a0ms`;
+  const digits = milliseconds < 0.1 ? 3 : milliseconds < 1 ? 2 : milliseconds < 100 ? 1 : 0;
+  return `${milliseconds.toFixed(digits)}\u00a0ms`;
 }

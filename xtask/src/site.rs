@@ -22,6 +22,9 @@ if (!worker.includes('const FILES = {};')) throw new Error('sw.js has no place f
 writeFileSync(`${site}/sw.js`, worker.replace('const FILES = {};', () => `const FILES = ${files};`));
 ";
 
+/// What only people and compilers read.
+const NOT_SERVED: [&str; 4] = ["node.js", "package.json", "README.md", "screenshot.png"];
+
 /// Puts the folder together, from the package as it is, and gives its path.
 pub fn assemble() -> Result<PathBuf> {
     let site = project::target().join("demo");
@@ -33,14 +36,14 @@ pub fn assemble() -> Result<PathBuf> {
     Ok(site)
 }
 
-/// Copies a folder, but for what only people and compilers read.
+/// Copies a folder, but for [`NOT_SERVED`] and types.
 fn copy(from: &Path, to: &Path) -> Result {
     make_folder(to)?;
     for path in list(from)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
             copy(&path, &to.join(name))?;
-        } else if !name.ends_with(".d.ts") && !["node.js", "package.json", "README.md"].contains(&name.as_str()) {
+        } else if !name.ends_with(".d.ts") && !NOT_SERVED.contains(&name.as_str()) {
             copy_into(&path, to)?;
         }
     }

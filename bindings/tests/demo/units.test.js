@@ -111,7 +111,7 @@ test('labels have colours, and two of them an axis', () => {
 
 test('numbers for people', () => {
   assert.deepEqual([0, 999, 1234, 45_600, 14_580_896].map(bytes), ['0 bytes', '999 bytes', '1.2 KB', '46 KB', '15 MB'].map((text) => text.replace(' ', '\u00a0')));
-  assert.deepEqual([0.0123, 0.5, 12.34, 2500].map(duration), ['0.012 ms', '0.50 ms', '12.3 ms', '2.5 s'].map((text) => text.replace(' ', '\u00a0')));
+  assert.deepEqual([0.0123, 0.5, 12.34, 123.4, 2500].map(duration), ['0.012 ms', '0.50 ms', '12.3 ms', '123 ms', '2.5 s'].map((text) => text.replace(' ', '\u00a0')));
   assert.equal(counted(1, 'text'), '1 text');
   assert.equal(counted(12345, 'text'), '12,345 texts');
   assert.equal(percent(0.9712), '97.1\u00a0%');
