@@ -4,7 +4,8 @@
 //! Two builds of the engine, with and without relaxed SIMD, share one JavaScript glue: a page fetches one of them.
 //! Each goes through cargo and wasm-bindgen (a library here, so its version is the one in Cargo.lock), and is read once
 //! more to hold it to its instruction set. wasm-opt was tried and left out: at -O3 and -Os the files are 7 % smaller
-//! as they are, 3 % larger in brotli bytes, and not faster.
+//! as they are, 3 % larger in brotli bytes, and not faster; no single pass gains more than 1 %. LLVM's ABI that returns pairs
+//! as two values (`experimental-mv`) is 4 % smaller, and miscompiles the executor.
 
 use crate::shell::{announce, cargo, copy_into, list, make_folder, read, remove_folder, write};
 use crate::{Result, opcodes, project, shell, tools};
@@ -87,6 +88,14 @@ fn package_with(features: &[String]) -> Result {
 
 /// Builds one engine into the package and gives its glue.
 fn engine(variant: &Variant, features: &[String], package: &Path) -> Result<String> {
+    let (wasm, glue) = compile(variant, features, false)?;
+    opcodes::check(&wasm, variant)?;
+    write(&package.join(format!("fourlane-{}.wasm", variant.name)), &wasm)?;
+    Ok(glue)
+}
+
+/// Builds one engine, with or without the names of its functions, and gives it and its glue.
+pub fn compile(variant: &Variant, features: &[String], names: bool) -> Result<(Vec<u8>, String)> {
     announce(&format!("engine, {} {}", variant.name, features.join(" ")));
     let target = project::target().join(format!("wasm-{}", variant.name));
     run_cargo(variant, features, &target)?;
@@ -96,13 +105,10 @@ fn engine(variant: &Variant, features: &[String], package: &Path) -> Result<Stri
     let mut bindgen = Bindgen::new();
     bindgen.web(true).map_err(fail)?;
     bindgen.typescript(false).omit_default_module_path(true).reset_state_function(true);
-    bindgen.remove_producers_section(true).remove_name_section(true);
+    bindgen.remove_producers_section(true).remove_name_section(!names);
     bindgen.input_path(&compiled);
     let mut output = bindgen.generate_output().map_err(fail)?;
-    let wasm = output.wasm_mut().emit_wasm();
-    opcodes::check(&wasm, variant)?;
-    write(&package.join(format!("fourlane-{}.wasm", variant.name)), &wasm)?;
-    Ok(output.js().to_owned())
+    Ok((output.wasm_mut().emit_wasm(), output.js().to_owned()))
 }
 
 fn run_cargo(variant: &Variant, features: &[String], target: &Path) -> Result {

@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod conformance;
 mod demo;
+mod functions;
 mod inspect;
 mod opcodes;
 mod project;
@@ -75,8 +76,8 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "size",
-        arguments: "",
-        about: "sizes of what a page downloads, held to the budgets",
+        arguments: "[--functions [--variant NAME] [FEATURES, as for build]]",
+        about: "sizes of what a page downloads, held to the budgets, or where the bytes of an engine are",
         run: size::run,
     },
     Command {

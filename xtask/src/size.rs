@@ -1,6 +1,7 @@
-//! `cargo xtask size`: what a page downloads, held to the budgets.
+//! `cargo xtask size`: what a page downloads, held to the budgets; with `--functions [--variant NAME]` and cargo
+//! features as `build` takes them, where the bytes of an engine are.
 
-use crate::{Result, build, project, shell};
+use crate::{Result, build, functions, project, shell};
 use std::io::Write;
 use std::path::Path;
 
@@ -8,6 +9,8 @@ use std::path::Path;
 const ENGINE_BUDGET: usize = 100_000;
 /// Brotli bytes of the JavaScript that a page loads.
 const SCRIPT_BUDGET: usize = 10_000;
+/// For a wrong call.
+const USAGE: &str = "takes nothing, or --functions [--variant NAME] [cargo features, as `build` takes them]";
 /// The ways into the package: what is loaded, besides what that imports.
 const ENTRIES: [(&str, &[&str]); 2] =
     [("fourlane, worker, imports", &["index.js", "worker.js"]), ("fourlane/ort, imports", &["ort.js"])];
@@ -25,12 +28,7 @@ impl Size {
         let fail = |error: std::io::Error| format!("compressing failed: {error}");
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         gzip.write_all(bytes).map_err(fail)?;
-        let mut brotli = Vec::new();
-        {
-            let mut writer = brotli::CompressorWriter::new(&mut brotli, 4096, 11, 24);
-            writer.write_all(bytes).map_err(fail)?;
-        }
-        Ok(Size { raw: bytes.len(), gzip: gzip.finish().map_err(fail)?.len(), brotli: brotli.len() })
+        Ok(Size { raw: bytes.len(), gzip: gzip.finish().map_err(fail)?.len(), brotli: brotli(bytes, 11)? })
     }
 
     fn plus(self, other: Size) -> Size {
@@ -43,10 +41,34 @@ impl Size {
     }
 }
 
+/// The length of `bytes` in brotli; servers send quality 11.
+pub fn brotli(bytes: &[u8], quality: u32) -> Result<usize> {
+    let mut compressed = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut compressed, 4096, quality, 24);
+    writer.write_all(bytes).map_err(|error| format!("compressing failed: {error}"))?;
+    drop(writer);
+    Ok(compressed.len())
+}
+
 pub fn run(arguments: &[String]) -> Result {
-    if !arguments.is_empty() {
-        return Err("takes no arguments".into());
+    match arguments {
+        [] => files(),
+        [flag, options @ ..] if flag == "--functions" => functions(options),
+        _ => Err(USAGE.into()),
     }
+}
+
+fn functions(options: &[String]) -> Result {
+    let (name, features) = match options {
+        [option, name, features @ ..] if option == "--variant" => (name.as_str(), features),
+        features => ("relaxed", features),
+    };
+    let variant = build::VARIANTS.iter().find(|variant| variant.name == name);
+    let variant = variant.ok_or_else(|| format!("no build of the engine is named `{name}`; {USAGE}"))?;
+    functions::report(variant, features)
+}
+
+fn files() -> Result {
     let package = project::package();
     if !package.join("index.js").exists() {
         build::package()?;
