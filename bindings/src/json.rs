@@ -324,7 +324,7 @@ impl<'a> Json<'a> {
         let (mut taken, mut dropped) = (0i32, 0i32);
         while self.byte().is_ascii_digit() {
             let digit = u64::from(self.byte() - b'0');
-            match number.checked_mul(10).and_then(|number| number.checked_add(digit)).filter(|_| dropped == 0) {
+            match (dropped == 0 && *number <= u64::MAX / 10).then(|| *number * 10).and_then(|n| n.checked_add(digit)) {
                 Some(appended) => {
                     *number = appended;
                     taken = taken.saturating_add(1);

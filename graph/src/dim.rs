@@ -198,10 +198,10 @@ impl Dim {
             Dim::Const(c) => Some(*c),
             Dim::Poly(terms) => terms.iter().try_fold(0i64, |sum, t| {
                 let (low, constant) = (t.coefficient, t.atoms.is_empty());
-                let atoms_low = t.atoms.iter().try_fold(1i64, |p, a| p.checked_mul(a.at_least()?.max(0)));
+                let atoms_low = t.atoms.iter().try_fold(1, |p, a| checked_mul(p, a.at_least()?.max(0)));
                 match (constant, low > 0) {
                     (true, _) => sum.checked_add(low),
-                    (false, true) => sum.checked_add(low.checked_mul(atoms_low?)?),
+                    (false, true) => sum.checked_add(checked_mul(low, atoms_low?)?),
                     (false, false) => None,
                 }
             }),
@@ -321,6 +321,13 @@ impl fmt::Display for Dim {
         }
         Ok(())
     }
+}
+
+/// `a * b`, unless it has or might have more than 62 bits. The standard library's takes 128 bits, which WebAssembly has no
+/// instruction for.
+pub(crate) fn checked_mul(a: i64, b: i64) -> Option<i64> {
+    let spare = a.unsigned_abs().leading_zeros() + b.unsigned_abs().leading_zeros();
+    (spare > 64).then(|| a.wrapping_mul(b))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!
 //! A plan is data and names no kernel: steps, views, and scratch sizes.
 
-use crate::dim::Dim;
+use crate::dim::{Dim, checked_mul};
 use crate::error::Error;
 use crate::exec;
 use crate::infer::{self, Inference};
@@ -293,7 +293,8 @@ impl<'a> Planner<'a> {
             (None, _) => Err(Error::unsupported(name, format!("a tensor of rank {}, over {MAX_RANK}", sizes.len()))),
             // The sizes are those of a caller's texts: what to say to that is that there is no such memory.
             (_, None) => {
-                let bytes = sizes.iter().fold(fact.dtype.size() as u64, |p, &d| p.saturating_mul(d as u64));
+                let multiply = |p: i64, &d: &usize| checked_mul(p, i64::try_from(d).ok()?);
+                let bytes = sizes.iter().try_fold(fact.dtype.size() as i64, multiply).map_or(u64::MAX, |b| b as u64);
                 Err(Error::OutOfMemory { bytes })
             }
         }

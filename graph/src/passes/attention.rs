@@ -6,7 +6,7 @@
 //! through transposes and scalings to the reshape that split the heads.
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::dim::Dim;
+use crate::dim::{Dim, checked_mul};
 use crate::error::Error;
 use crate::ir::{Binary, Node, Op, Tensor, Unary, ValueId};
 
@@ -98,7 +98,7 @@ fn heads(m: &Matcher, mut value: ValueId) -> Option<Heads> {
                 let mut source = node.input(0)?;
                 let [batch, _, heads, dim] = m.shape(value)? else { return None };
                 let (heads, dim) = (heads.known()?, dim.known()?);
-                let hidden = Dim::Const(heads.checked_mul(dim)?);
+                let hidden = Dim::Const(checked_mul(heads, dim)?);
                 // The sequence may go by two names, that of the ids and that of their mask: a reshape that keeps the
                 // batch keeps it too.
                 if !matches!(m.shape(source)?, [b, _, h] if b == batch && *h == hidden) {

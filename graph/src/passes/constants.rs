@@ -2,7 +2,7 @@
 
 use super::layout::is_reshape;
 use super::rewrite::Draft;
-use crate::dim::Dim;
+use crate::dim::{Dim, checked_mul};
 use crate::error::Error;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Fact, Inference};
@@ -36,8 +36,8 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
     model.outputs.iter().for_each(|port| uses[port.value.0 as usize] += 1);
     let bytes = |id: &ValueId| {
         let fact = inference.get(*id)?;
-        let elements = fact.shape.iter().try_fold(1i64, |product, dim| product.checked_mul(dim.known()?))?;
-        Some((elements, elements.saturating_mul(fact.dtype.size() as i64)))
+        let elements = fact.shape.iter().try_fold(1, |product, dim| checked_mul(product, dim.known()?))?;
+        Some((elements, checked_mul(elements, fact.dtype.size() as i64)?))
     };
     let mut folds = Vec::with_capacity(model.nodes.len());
     for node in &model.nodes {

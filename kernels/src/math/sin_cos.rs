@@ -8,7 +8,7 @@
 //!
 //! Largest error up to 2^24: 3.2e-8 on a sample of a hundred thousand arguments.
 
-use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, TAU};
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4};
 
 /// The sine of `x` radians. Infinities give NaN.
 pub(crate) fn sin(x: f32) -> f32 {
@@ -23,11 +23,11 @@ pub(crate) fn cos(x: f32) -> f32 {
 /// The sine of `x` radians and `turns` quarters.
 fn quarter_turns(x: f32, turns: i32) -> f32 {
     let x = f64::from(x);
-    let x = if x.abs() < 1e9 { x } else { x % TAU };
     let q = (x * FRAC_2_PI).round_ties_even();
-    let r = x - q * FRAC_PI_2;
+    // Where the product has lost its last digits, any angle is as good as another, but it has to be one.
+    let r = (x - q * FRAC_PI_2).clamp(-FRAC_PI_4, FRAC_PI_4);
     let s = r * r;
-    let turns = q as i32 + turns;
+    let turns = (q - (q * 0.25).floor() * 4.0) as i32 + turns;
     let y = if turns % 2 == 0 {
         r + r * s * (-1.0 / 6.0 + s * (1.0 / 120.0 + s * (-1.0 / 5040.0 + s * (1.0 / 362_880.0))))
     } else {
