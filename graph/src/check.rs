@@ -1,10 +1,10 @@
 //! The promises that a model makes to everything that reads it.
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::ir::{Model, ValueId};
 
 /// Checks what every later stage relies on: ids in range, constants as long as their shapes say, operands made before use.
-pub(crate) fn check(model: &Model) -> Result<(), Error> {
+pub(crate) fn check(model: &Model) -> Result<(), Failure> {
     let count = model.value_count as usize;
     let mut made = vec![false; count];
     let mut make = |id: ValueId, name: &str| match made.get_mut(id.0 as usize) {

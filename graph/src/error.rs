@@ -83,12 +83,23 @@ pub enum Error {
     },
 }
 
+/// What functions of this crate fail with: a pointer, which each of the many that only hand it on moves in one piece.
+pub(crate) type Failure = Box<Error>;
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        *failure
+    }
+}
+
 impl Error {
-    pub(crate) fn invalid(node: &str, reason: impl Into<String>) -> Error {
-        Error::InvalidModel { node: node.into(), reason: reason.into() }
+    #[cold]
+    pub(crate) fn invalid(node: &str, reason: impl Into<String>) -> Failure {
+        Error::InvalidModel { node: node.into(), reason: reason.into() }.into()
     }
 
-    pub(crate) fn unsupported(node: &str, reason: impl Into<String>) -> Error {
-        Error::Unsupported { node: node.into(), reason: reason.into() }
+    #[cold]
+    pub(crate) fn unsupported(node: &str, reason: impl Into<String>) -> Failure {
+        Error::Unsupported { node: node.into(), reason: reason.into() }.into()
     }
 }

@@ -435,10 +435,6 @@ impl Op {
             Op::MatMulInteger => "MatMulInteger",
             Op::Dims(_) => "Dims",
             Op::QuantizeRows => "QuantizeRows",
-            Op::If => "If",
-            Op::TopK { .. } => "TopK",
-            Op::DequantizeBlocks { .. } => "DequantizeBlocks",
-            Op::TransposeNibbles { .. } => "TransposeNibbles",
         };
         kind.into()
     }

@@ -5,7 +5,7 @@
 //! among them are taken for constants, since shapes often depend on them (the `k` of a `TopK`, the ends of a `Slice`).
 //! What results is a model like any other. It is kept as long as the calls stay alike.
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::infer::MAX_TRACKED;
 use crate::ir::{DType, Model, PortDim, Tensor};
 use crate::session::{Options, Outputs, Session};
@@ -74,16 +74,18 @@ impl OpenSession {
         self.made.insert(made).session.run(&free)
     }
 
-    fn call(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<Fed>, Error> {
+    fn call(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<Fed>, Failure> {
         let known = || self.model.inputs.iter().map(|p| format!("'{}'", p.name)).collect::<Vec<_>>().join(", ");
         let mut call = Vec::with_capacity(inputs.len());
         for port in &self.model.inputs {
             let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else {
-                return Err(Error::MissingInput { name: port.name.clone(), known: known() });
+                return Err(Error::MissingInput { name: port.name.clone(), known: known() }.into());
             };
             let (given, wanted) = (tensor.data.dtype(), port.dtype.runtime());
             if given != wanted {
-                return Err(Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() });
+                return Err(
+                    Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() }.into()
+                );
             }
             let is_shape = tensor.shape.len() <= 1 && tensor.data.len() <= MAX_TRACKED;
             let constant = (is_shape && matches!(given, DType::I64 | DType::I32))

@@ -8,7 +8,7 @@
 //! A plan is data and names no kernel: steps, views, and scratch sizes.
 
 use crate::dim::{Dim, checked_mul};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::exec;
 use crate::infer::{self, Inference};
 use crate::ir::{DType, Model, Node, Op, Unary, ValueId};
@@ -145,7 +145,7 @@ const AFTER: usize = usize::MAX;
 
 impl Plan {
     /// `inference` is of the concrete shape.
-    pub(crate) fn new(model: &Model, inference: &Inference, weights: &Weights) -> Result<Plan, Error> {
+    pub(crate) fn new(model: &Model, inference: &Inference, weights: &Weights) -> Result<Plan, Failure> {
         let count = model.value_count as usize;
         let mut planner = Planner {
             model,
@@ -171,7 +171,8 @@ impl Plan {
             planner.place_outputs(node, time)?;
         }
         let arena = planner.assign();
-        let steps = order.iter().zip(&scratch).map(|(&n, &s)| planner.step(n, s)).collect::<Result<Vec<_>, Error>>()?;
+        let steps =
+            order.iter().zip(&scratch).map(|(&n, &s)| planner.step(n, s)).collect::<Result<Vec<_>, Failure>>()?;
         let steps = steps.into_iter().flatten().collect();
         let view = |id, name: &str| planner.view(id, Format::Plain, name);
         let inputs = model.inputs.iter().map(|p| view(p.value, &p.name)).collect::<Result<_, _>>()?;
@@ -202,7 +203,7 @@ fn is_settled(op: &Op, i: usize) -> bool {
 
 /// The operands that describe shapes, resolved: for `Slice` the lowest element and the stride of each axis,
 /// for `Pad` the leading pad of each axis, for `Reduce` the axes.
-fn settled_numbers(node: &Node, inference: &Inference) -> Result<Box<[i64]>, Error> {
+fn settled_numbers(node: &Node, inference: &Inference) -> Result<Box<[i64]>, Failure> {
     let numbers = match &node.op {
         Op::Slice => infer::strides_of_slice(node, inference)?,
         Op::Pad => infer::leading_pads(node, inference)?,
@@ -215,7 +216,7 @@ fn settled_numbers(node: &Node, inference: &Inference) -> Result<Box<[i64]>, Err
 
 impl<'a> Planner<'a> {
     /// Finds what must run, in order, and when each value is read last.
-    fn settle(&mut self) -> Result<Vec<usize>, Error> {
+    fn settle(&mut self) -> Result<Vec<usize>, Failure> {
         for id in self.model.constants.keys() {
             self.places[id.0 as usize] = Some(Place::Constant(*id));
         }
@@ -259,7 +260,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether inference knows the elements; they are written down then.
-    fn is_numbers(&mut self, id: ValueId) -> Result<bool, Error> {
+    fn is_numbers(&mut self, id: ValueId) -> Result<bool, Failure> {
         if self.places[id.0 as usize].is_some() {
             return Ok(true);
         }
@@ -281,7 +282,7 @@ impl<'a> Planner<'a> {
         Ok(true)
     }
 
-    fn sizes(&self, id: ValueId, name: &str) -> Result<(DType, Sizes), Error> {
+    fn sizes(&self, id: ValueId, name: &str) -> Result<(DType, Sizes), Failure> {
         let depends = || Error::unsupported(name, "the shape of a result depends on the values of the input");
         let fact = self.inference.get(id).ok_or_else(depends)?;
         let size = |d: &Dim| d.known().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -295,12 +296,12 @@ impl<'a> Planner<'a> {
             (_, None) => {
                 let multiply = |p: i64, &d: &usize| checked_mul(p, i64::try_from(d).ok()?);
                 let bytes = sizes.iter().try_fold(fact.dtype.size() as i64, multiply).map_or(u64::MAX, |b| b as u64);
-                Err(Error::OutOfMemory { bytes })
+                Err(Error::OutOfMemory { bytes }.into())
             }
         }
     }
 
-    fn view_bytes(&self, id: ValueId, name: &str) -> Result<usize, Error> {
+    fn view_bytes(&self, id: ValueId, name: &str) -> Result<usize, Failure> {
         let (dtype, sizes) = self.sizes(id, name)?;
         Ok(sizes.count() * dtype.size())
     }
@@ -310,7 +311,7 @@ impl<'a> Planner<'a> {
         self.blocks.len() - 1
     }
 
-    fn scratch_bytes(&self, node: &Node) -> Result<usize, Error> {
+    fn scratch_bytes(&self, node: &Node) -> Result<usize, Failure> {
         let mut shapes = Vec::with_capacity(node.inputs.len());
         for (i, id) in node.inputs.iter().enumerate() {
             shapes.push(match id {
@@ -326,7 +327,7 @@ impl<'a> Planner<'a> {
         exec::scratch_bytes(node, &shapes)
     }
 
-    fn place_outputs(&mut self, node: &Node, time: usize) -> Result<(), Error> {
+    fn place_outputs(&mut self, node: &Node, time: usize) -> Result<(), Failure> {
         for (i, id) in node.outputs.iter().enumerate() {
             let index = id.0 as usize;
             if self.places[index].is_some() {
@@ -353,7 +354,13 @@ impl<'a> Planner<'a> {
     }
 
     /// The place of `source`, if `node` can show or write its output there.
-    fn shared_place(&self, node: &Node, source: ValueId, output: ValueId, time: usize) -> Result<Option<Place>, Error> {
+    fn shared_place(
+        &self,
+        node: &Node,
+        source: ValueId,
+        output: ValueId,
+        time: usize,
+    ) -> Result<Option<Place>, Failure> {
         let Some(place) = self.places[source.0 as usize] else { return Ok(None) };
         let (from, to) = (self.sizes(source, &node.name)?, self.sizes(output, &node.name)?);
         if is_same_bytes(&node.op, from, to) {
@@ -397,7 +404,7 @@ impl<'a> Planner<'a> {
         arena
     }
 
-    fn view(&self, id: ValueId, format: Format, name: &str) -> Result<View, Error> {
+    fn view(&self, id: ValueId, format: Format, name: &str) -> Result<View, Failure> {
         let (mut dtype, shape) = self.sizes(id, name)?;
         let missing = || Error::invalid(name, "an operand is never computed");
         let (buffer, offset) = match self.places[id.0 as usize].ok_or_else(missing)? {
@@ -413,7 +420,7 @@ impl<'a> Planner<'a> {
     }
 
     /// `None` if nothing is left to do.
-    fn step(&self, n: usize, scratch: usize) -> Result<Option<Step>, Error> {
+    fn step(&self, n: usize, scratch: usize) -> Result<Option<Step>, Failure> {
         let node = &self.model.nodes[n];
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for (i, id) in node.inputs.iter().enumerate() {

@@ -36,7 +36,7 @@ impl Session {
         clock: &dyn Fn() -> f64,
         visit: &mut dyn FnMut(StepProfile<'_>),
     ) -> Result<Outputs<'_>, Error> {
-        self.execute(inputs, &mut |node, step, memory| {
+        let outputs = self.execute(inputs, &mut |node, step, memory| {
             let start = clock();
             exec::run(node, step, memory)?;
             let time = clock() - start;
@@ -55,7 +55,8 @@ impl Session {
                 time,
             });
             Ok(())
-        })
+        })?;
+        Ok(outputs)
     }
 }
 

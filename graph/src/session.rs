@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::dim::Dim;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::exec::{self, Memory};
 use crate::infer::{self, Limit};
 use crate::ir::{DType, Model, Node, Op, Port, PortDim};
@@ -155,15 +155,15 @@ impl Session {
     /// [`Error::UnknownInput`], [`Error::MissingInput`], [`Error::WrongType`], [`Error::WrongShape`] before anything
     /// runs; [`Error::IndexOutOfRange`] when an id is over a table. The session can be used again after each.
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
-        self.execute(inputs, &mut exec::run)
+        Ok(self.execute(inputs, &mut exec::run)?)
     }
 
     /// Runs `step` on each step.
     pub(crate) fn execute(
         &mut self,
         inputs: &[(&str, TensorView<'_>)],
-        step: &mut dyn FnMut(&Node, &Step, &Memory<'_>) -> Result<(), Error>,
-    ) -> Result<Outputs<'_>, Error> {
+        step: &mut dyn FnMut(&Node, &Step, &Memory<'_>) -> Result<(), Failure>,
+    ) -> Result<Outputs<'_>, Failure> {
         let index = self.prepare(inputs)?;
         let padding = self.padding(inputs);
         let Session { model, stacked, weights, plans, arena, literal, .. } = self;
@@ -190,19 +190,21 @@ impl Session {
     }
 
     /// Checks the inputs and returns the index of the plan for their shapes.
-    fn prepare(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<usize, Error> {
+    fn prepare(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<usize, Failure> {
         for (name, _) in inputs {
             if !self.model.inputs.iter().any(|p| p.name == *name) {
-                return Err(Error::UnknownInput { name: (*name).into(), known: self.known_inputs() });
+                return Err(Error::UnknownInput { name: (*name).into(), known: self.known_inputs() }.into());
             }
         }
         for port in &self.model.inputs {
             let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else {
-                return Err(Error::MissingInput { name: port.name.clone(), known: self.known_inputs() });
+                return Err(Error::MissingInput { name: port.name.clone(), known: self.known_inputs() }.into());
             };
             let (given, wanted) = (tensor.data.dtype(), port.dtype.runtime());
             if given != wanted {
-                return Err(Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() });
+                return Err(
+                    Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() }.into()
+                );
             }
             let wrong = |reason: String| Error::WrongShape {
                 name: port.name.clone(),
@@ -211,10 +213,10 @@ impl Session {
             };
             let count = tensor.shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d));
             if count != Some(tensor.data.len()) {
-                return Err(wrong(format!("its data has {} elements", tensor.data.len())));
+                return Err(wrong(format!("its data has {} elements", tensor.data.len())).into());
             }
             if count == Some(0) {
-                return Err(wrong("every dimension must be at least 1".into()));
+                return Err(wrong("every dimension must be at least 1".into()).into());
             }
         }
         let tokens = self.padding(inputs).and_then(|padding| padding.tokens());
@@ -265,7 +267,7 @@ impl Session {
     }
 
     /// What each symbol is in these inputs.
-    fn symbol_values(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<usize>, Error> {
+    fn symbol_values(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<usize>, Failure> {
         let mut values: Vec<Option<(usize, &str)>> = vec![None; self.symbols.len()];
         for port in &self.model.inputs {
             let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else { continue };
@@ -276,22 +278,22 @@ impl Session {
             };
             let dims = port.dims.as_deref().unwrap_or(&[]);
             if dims.len() != tensor.shape.len() {
-                return Err(wrong(format!("the model wants {}", show_dims(dims))));
+                return Err(wrong(format!("the model wants {}", show_dims(dims))).into());
             }
             for (dim, &size) in dims.iter().zip(tensor.shape) {
                 let PortDim::Symbol(name) = dim else {
                     if *dim != PortDim::Fixed(size) {
-                        return Err(wrong(format!("the model wants {}", show_dims(dims))));
+                        return Err(wrong(format!("the model wants {}", show_dims(dims))).into());
                     }
                     continue;
                 };
                 let Some(index) = self.symbols.iter().position(|s| s == name) else { continue };
                 if let Some(limit) = self.limits.iter().find(|l| l.0 as usize == index && size > l.1) {
-                    return Err(wrong(format!("'{name}' can be {} at most (node '{}')", limit.1, limit.2)));
+                    return Err(wrong(format!("'{name}' can be {} at most (node '{}')", limit.1, limit.2)).into());
                 }
                 match values[index] {
                     Some((other, from)) if other != size => {
-                        return Err(wrong(format!("'{name}' is {other} in input '{from}'")));
+                        return Err(wrong(format!("'{name}' is {other} in input '{from}'")).into());
                     }
                     _ => values[index] = Some((size, &port.name)),
                 }
@@ -314,7 +316,7 @@ impl Session {
     }
 
     /// The plan for these symbol values, of the stacked model if there is a number of tokens.
-    fn plan(&self, values: &[usize], tokens: Option<usize>) -> Result<Plan, Error> {
+    fn plan(&self, values: &[usize], tokens: Option<usize>) -> Result<Plan, Failure> {
         let values: Vec<Dim> = values.iter().copied().chain(tokens).map(Dim::from).collect();
         let model = match (&self.stacked, tokens) {
             (Some(stacked), Some(_)) => &stacked.model,
@@ -388,7 +390,7 @@ fn take_weights(
     stacked: Option<&mut Model>,
     integers: Integers,
     halves: Halves,
-) -> Result<Weights, Error> {
+) -> Result<Weights, Failure> {
     let Some(stacked) = stacked else { return Weights::take(model, integers, halves) };
     let count = model.nodes.len();
     // One list of nodes for a moment, since a constant is let go when its readers have theirs.

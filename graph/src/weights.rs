@@ -5,7 +5,7 @@
 //! operator reads as it is stays where it is. Half floats stay halves where they are many: in tables, and in weights.
 
 use crate::SortedMap;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::infer::MAX_TRACKED;
 use crate::ir::{DType, Model, Node, Op, Tensor, ValueId};
 use crate::session::Options;
@@ -23,7 +23,7 @@ pub(crate) struct Aligned {
 
 impl Aligned {
     /// Zeroed, or an error if there is not so much memory.
-    pub fn new(bytes: usize) -> Result<Aligned, Error> {
+    pub fn new(bytes: usize) -> Result<Aligned, Failure> {
         let (mut blocks, count) = (Vec::new(), bytes.div_ceil(16));
         blocks.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: bytes as u64 })?;
         blocks.resize(count, 0);
@@ -122,10 +122,12 @@ impl Integers {
     /// What every engine has.
     pub const ANYWHERE: Integers = Integers { mode: Mode::I16, is_forced: true, accuracy: Accuracy::Exact };
 
-    pub fn new(options: &Options) -> Result<Integers, Error> {
+    pub fn new(options: &Options) -> Result<Integers, Failure> {
         let accuracy = if options.fast && !options.literal { Accuracy::Fast } else { Accuracy::Exact };
         match options.integer_mode {
-            Some(mode) if !mode.is_exact() => Err(Error::WrongMode { wanted: mode.name(), best: Mode::best().name() }),
+            Some(mode) if !mode.is_exact() => {
+                Err(Error::WrongMode { wanted: mode.name(), best: Mode::best().name() }.into())
+            }
             Some(mode) => Ok(Integers { mode, is_forced: true, accuracy }),
             None => Ok(Integers { mode: Mode::best(), is_forced: false, accuracy }),
         }
@@ -145,7 +147,7 @@ impl Integers {
 impl Weights {
     /// Takes the constants that `model` reads; what remains in the model are shapes, and the elements of tensors
     /// small enough to describe shapes.
-    pub fn take(model: &mut Model, integers: Integers, halves: Halves) -> Result<Weights, Error> {
+    pub fn take(model: &mut Model, integers: Integers, halves: Halves) -> Result<Weights, Failure> {
         let mut weights = Weights::default();
         let mut wanted: SortedMap<ValueId, Vec<(Format, String)>> = SortedMap::new();
         let mut want = |id: ValueId, format: Format, name: &str| {
@@ -210,7 +212,7 @@ impl Weights {
     }
 
     /// Packs a matrix of an integer product.
-    fn pack(&mut self, tensor: &Tensor, integers: Integers, node: &str) -> Result<Stored, Error> {
+    fn pack(&mut self, tensor: &Tensor, integers: Integers, node: &str) -> Result<Stored, Failure> {
         let (k, n) = matrix(tensor, node)?;
         let b = int8(tensor.dtype, &tensor.data);
         let packing = integers.packing(k, n, b);
@@ -235,7 +237,7 @@ impl Weights {
 }
 
 /// Rows and columns of a weight.
-fn matrix(tensor: &Tensor, node: &str) -> Result<(usize, usize), Error> {
+fn matrix(tensor: &Tensor, node: &str) -> Result<(usize, usize), Failure> {
     match tensor.shape.as_slice() {
         &[rows, cols] => Ok((rows, cols)),
         _ => Err(Error::unsupported(node, format!("a weight of shape {:?}, where a matrix is wanted", tensor.shape))),
@@ -243,7 +245,7 @@ fn matrix(tensor: &Tensor, node: &str) -> Result<(usize, usize), Error> {
 }
 
 /// The elements as they are in the file: not copied, but where they lie askew.
-fn as_stored(tensor: &Tensor) -> Result<Stored, Error> {
+fn as_stored(tensor: &Tensor) -> Result<Stored, Failure> {
     let is_aligned = (tensor.data.as_ptr() as usize).is_multiple_of(tensor.dtype.size());
     let elements = match is_aligned {
         true => Elements::Shared(tensor.data.clone()),
@@ -256,7 +258,7 @@ fn as_stored(tensor: &Tensor) -> Result<Stored, Error> {
     Ok(Stored { elements, dtype: tensor.dtype })
 }
 
-fn plain(tensor: &Tensor) -> Result<Stored, Error> {
+fn plain(tensor: &Tensor) -> Result<Stored, Failure> {
     let dtype = tensor.dtype.runtime();
     if tensor.dtype == dtype {
         return as_stored(tensor);
@@ -266,14 +268,14 @@ fn plain(tensor: &Tensor) -> Result<Stored, Error> {
     Ok(Stored { elements: Elements::Own(data), dtype })
 }
 
-fn table(tensor: &Tensor) -> Result<Stored, Error> {
+fn table(tensor: &Tensor) -> Result<Stored, Failure> {
     match tensor.dtype {
         DType::F16 | DType::BF16 => as_stored(tensor),
         _ => plain(tensor),
     }
 }
 
-fn panels(tensor: &Tensor, transposed: bool, halves: Halves, node: &str) -> Result<Stored, Error> {
+fn panels(tensor: &Tensor, transposed: bool, halves: Halves, node: &str) -> Result<Stored, Failure> {
     let (rows, cols) = matrix(tensor, node)?;
     let (k, n, row_stride, col_stride) = if transposed { (cols, rows, 1, cols) } else { (rows, cols, cols, 1) };
     let keep = matches!(tensor.dtype, DType::F16 | DType::BF16) && halves == Halves::Kept;

@@ -11,7 +11,7 @@ mod quantized;
 #[cfg(test)]
 mod tests;
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::ir::{DType, Node, Op, Reduce, Unary};
 use crate::plan::{Sizes, Step};
 use fourlane_kernels::reduce::{self, ReduceOp};
@@ -19,7 +19,7 @@ use fourlane_kernels::{gemm_blocks, layer_norm, literal, softmax};
 pub(crate) use memory::Memory;
 
 /// Working memory of a node on operands of these types and shapes.
-pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> Result<usize, Error> {
+pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> Result<usize, Failure> {
     let input = |i: usize| inputs.get(i).copied().flatten();
     Ok(match &node.op {
         Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } | Op::AttentionStacked { .. } => {
@@ -36,7 +36,7 @@ pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> R
 }
 
 /// Whether `run` can do this step.
-pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
+pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
     let dtype = |i: usize| step.inputs.get(i).copied().flatten().map(|v| v.dtype);
     let present = |i: usize| dtype(i).is_some();
     let refuse = |why: String| Err(Error::unsupported(&node.name, why));
@@ -123,7 +123,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Error> {
 }
 
 /// Runs one step.
-pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Failure> {
     match &node.op {
         Op::Unary(op) => elementwise::unary(*op, step, memory),
         Op::Binary(op) => elementwise::binary(*op, step, memory),

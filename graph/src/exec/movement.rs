@@ -2,7 +2,7 @@
 
 use super::elementwise::broadcast_strides;
 use super::operand;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::exec::Memory;
 use crate::infer::normalize_axis;
 use crate::ir::{DType, Node, Op};
@@ -115,11 +115,12 @@ fn index_at(view: &View, memory: &Memory, i: usize) -> i64 {
 }
 
 /// `index` counted from the front of `size` elements.
-fn resolve(index: i64, size: usize, node: &Node) -> Result<usize, Error> {
-    normalize_axis(index, size).ok_or_else(|| Error::IndexOutOfRange { node: node.name.clone(), index, rows: size })
+fn resolve(index: i64, size: usize, node: &Node) -> Result<usize, Failure> {
+    let outside = || Error::IndexOutOfRange { node: node.name.clone(), index, rows: size }.into();
+    normalize_axis(index, size).ok_or_else(outside)
 }
 
-pub(super) fn gather(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+pub(super) fn gather(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Failure> {
     let (x, indices) = (operand(step, 0), operand(step, 1));
     let (axis, outer, inner) = around(&x.shape, axis, x.dtype);
     let indices: &[i64] = match indices.dtype {
@@ -164,7 +165,7 @@ pub(super) fn choose(step: &Step, memory: &Memory) {
     memory.write::<u8>(&bytes(&step.outputs[0])).copy_from_slice(memory.read(&bytes(taken)));
 }
 
-pub(super) fn gather_elements(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+pub(super) fn gather_elements(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Failure> {
     let (x, indices, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
     let axis = normalize_axis(axis, x.shape.len()).unwrap_or(0);
     let (strides, own) = (contiguous(&x.shape), contiguous(&indices.shape));
@@ -185,7 +186,7 @@ pub(super) fn gather_elements(axis: i64, node: &Node, step: &Step, memory: &Memo
     Ok(())
 }
 
-pub(super) fn gather_nd(batch_dims: usize, node: &Node, step: &Step, memory: &Memory) -> Result<(), Error> {
+pub(super) fn gather_nd(batch_dims: usize, node: &Node, step: &Step, memory: &Memory) -> Result<(), Failure> {
     let (x, indices, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
     let depth = indices.shape.last().copied().unwrap_or(1);
     let inner = x.shape[batch_dims + depth..].iter().product::<usize>() * x.dtype.size();

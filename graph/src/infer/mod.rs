@@ -14,7 +14,7 @@ pub use broadcast::broadcast;
 pub(crate) use operands::{leading_pads, reduced_axes, strides_of_slice};
 
 use crate::dim::{Dim, Symbol};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::ir::{DType, Model, Port, PortDim, Tensor, ValueId};
 use operands::Visit;
 use std::cell::RefCell;
@@ -72,23 +72,23 @@ pub fn symbols(model: &Model) -> Vec<String> {
 }
 
 /// Infers with every symbol standing for itself.
-pub fn symbolic(model: &Model) -> Result<Inference, Error> {
+pub fn symbolic(model: &Model) -> Result<Inference, Failure> {
     extend_symbolic(model, Inference::default())
 }
 
 /// [`symbolic`], of what `known` says nothing of.
-pub fn extend_symbolic(model: &Model, known: Inference) -> Result<Inference, Error> {
+pub fn extend_symbolic(model: &Model, known: Inference) -> Result<Inference, Failure> {
     let symbols: Vec<Dim> = (0..symbols(model).len()).map(|s| Dim::symbol(s as Symbol)).collect();
     extend(model, &symbols, known)
 }
 
 /// Infers with `values[s]` for symbol `s`.
-pub fn infer(model: &Model, values: &[Dim]) -> Result<Inference, Error> {
+pub fn infer(model: &Model, values: &[Dim]) -> Result<Inference, Failure> {
     extend(model, values, Inference::default())
 }
 
 /// Infers what `known` says nothing of.
-pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inference, Error> {
+pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inference, Failure> {
     let Inference { mut facts, limits } = known;
     facts.resize(model.value_count as usize, None);
     let set = |facts: &mut Vec<Option<Fact>>, id: ValueId, fact: &dyn Fn() -> Option<Fact>| {

@@ -3,7 +3,7 @@
 use super::broadcast::broadcast_with_limits;
 use super::{Fact, Inference, Limit, normalize_axis, show};
 use crate::dim::Dim;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::ir::{Node, Op};
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ pub(super) struct Visit<'a> {
 }
 
 /// `Ok(None)`: nothing is known.
-pub(super) type Known<T> = Result<Option<T>, Error>;
+pub(super) type Known<T> = Result<Option<T>, Failure>;
 
 /// Unwraps what must be known for anything to be known.
 macro_rules! known {
@@ -52,22 +52,22 @@ impl<'a> Visit<'a> {
         self.elements(i)?.iter().map(Dim::known).collect()
     }
 
-    pub(super) fn invalid<T>(&self, reason: impl Into<String>) -> Result<T, Error> {
+    pub(super) fn invalid<T>(&self, reason: impl Into<String>) -> Result<T, Failure> {
         Err(Error::invalid(&self.node.name, reason))
     }
 
-    pub(super) fn axis(&self, axis: i64, rank: usize) -> Result<usize, Error> {
+    pub(super) fn axis(&self, axis: i64, rank: usize) -> Result<usize, Failure> {
         match normalize_axis(axis, rank) {
             Some(axis) => Ok(axis),
             None => self.invalid(format!("axis {axis} does not exist in a tensor of rank {rank}")),
         }
     }
 
-    pub(super) fn axes(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, Error> {
+    pub(super) fn axes(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, Failure> {
         axes.iter().map(|&a| self.axis(a, rank)).collect()
     }
 
-    pub(super) fn broadcast(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Error> {
+    pub(super) fn broadcast(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Failure> {
         let limit = &mut |(s, max)| {
             if let Some(limits) = self.limits {
                 limits.borrow_mut().push((s, max, self.node.name.clone()));

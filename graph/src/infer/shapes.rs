@@ -3,11 +3,11 @@
 use super::operands::{Known, Visit, known, shape_range};
 use super::{Fact, show};
 use crate::dim::{Dim, product};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{DType, Op, Unary};
 
 impl Visit<'_> {
-    pub(super) fn outputs(&self) -> Result<Vec<Option<Fact>>, Error> {
+    pub(super) fn outputs(&self) -> Result<Vec<Option<Fact>>, Failure> {
         match &self.node.op {
             Op::Split { axis } => self.split(*axis),
             Op::TopK { axis, .. } => self.top_k(*axis),
@@ -324,7 +324,7 @@ impl Visit<'_> {
         Ok(Some(result))
     }
 
-    fn same_k(&self, a: &Dim, b: &Dim, left: &[Dim], right: &[Dim]) -> Result<(), Error> {
+    fn same_k(&self, a: &Dim, b: &Dim, left: &[Dim], right: &[Dim]) -> Result<(), Failure> {
         match (a.known(), b.known()) {
             (Some(a), Some(b)) if a != b => {
                 self.invalid(format!("shapes {} and {} do not match", show(left), show(right)))
@@ -333,7 +333,7 @@ impl Visit<'_> {
         }
     }
 
-    fn matmul(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Error> {
+    fn matmul(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Failure> {
         let (Some(a_last), Some(b_last)) = (a.last(), b.last()) else {
             return self.invalid("a scalar cannot be multiplied as a matrix");
         };
@@ -349,7 +349,7 @@ impl Visit<'_> {
         Ok(shape)
     }
 
-    fn linear(&self, x: &[Dim], weight: &[Dim], trans_b: bool) -> Result<Vec<Dim>, Error> {
+    fn linear(&self, x: &[Dim], weight: &[Dim], trans_b: bool) -> Result<Vec<Dim>, Failure> {
         let (Some((k, rows)), [first, second]) = (x.split_last(), weight) else {
             return self.invalid("a linear layer wants rows and a matrix");
         };
@@ -358,7 +358,7 @@ impl Visit<'_> {
         Ok([rows, std::slice::from_ref(n)].concat())
     }
 
-    fn reshape(&self, from: &[Dim], target: &[Dim], allow_zero: bool) -> Result<Vec<Dim>, Error> {
+    fn reshape(&self, from: &[Dim], target: &[Dim], allow_zero: bool) -> Result<Vec<Dim>, Failure> {
         let mut shape = Vec::with_capacity(target.len());
         let mut rest = None;
         for (i, d) in target.iter().enumerate() {
@@ -389,7 +389,7 @@ impl Visit<'_> {
         Ok(shape)
     }
 
-    fn split(&self, axis: i64) -> Result<Vec<Option<Fact>>, Error> {
+    fn split(&self, axis: i64) -> Result<Vec<Option<Fact>>, Failure> {
         let parts = self.node.outputs.len();
         let Some(x) = self.fact(0) else { return Ok(vec![None; parts]) };
         let axis = self.axis(axis, x.shape.len())?;
@@ -421,7 +421,7 @@ impl Visit<'_> {
         };
         Ok(sizes.into_iter().map(part).collect())
     }
-    fn top_k(&self, axis: i64) -> Result<Vec<Option<Fact>>, Error> {
+    fn top_k(&self, axis: i64) -> Result<Vec<Option<Fact>>, Failure> {
         let (Some(x), Some(k)) = (self.fact(0), self.elements(1).and_then(|k| k.first())) else {
             return Ok(vec![None; 2]);
         };

@@ -7,17 +7,17 @@
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::dim::{Dim, checked_mul};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Binary, Node, Op, Tensor, Unary, ValueId};
 
 /// Fuses attention; [`Op::AttentionHeads`] is spelt out before, so that there is one pattern.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     spell_out(model, false)?;
     rewrite(model, attention)
 }
 
 /// Writes [`Op::AttentionHeads`], and [`Op::Attention`] if `all`, in the operators that they stand for.
-pub fn spell_out(model: &mut Draft, all: bool) -> Result<usize, Error> {
+pub fn spell_out(model: &mut Draft, all: bool) -> Result<usize, Failure> {
     let rounds = if all { 2 } else { 1 };
     (0..rounds).try_fold(0, |count, _| {
         let found = rewrite(model, |m, node, fresh| match node.op {

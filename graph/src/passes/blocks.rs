@@ -3,11 +3,11 @@
 
 use super::linear::as_bias;
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Activation, Code, DType, Node, Op, Tensor, ValueId};
 
 /// Makes layers of products with such weights, and rows in codes of what is looked up in tables.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, |m, node, fresh| product(m, node, fresh).or_else(|| look_up(m, node, fresh)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::rewrite::{Draft, Matcher};
 use crate::SortedMap;
-use crate::error::Error;
+use crate::error::Failure;
 use crate::infer::MAX_TRACKED;
 use crate::ir::{Model, Node, Op, ValueId};
 
@@ -60,7 +60,7 @@ pub fn common_subexpressions(model: &mut Model) -> usize {
 }
 
 /// Removes reshapes to the same shape, casts to the same type, expansions that expand nothing, and the like.
-pub fn identities(model: &mut Draft) -> Result<usize, Error> {
+pub fn identities(model: &mut Draft) -> Result<usize, Failure> {
     let mut same = Renaming::new(model);
     let mut count = 0;
     let matcher = model.matcher()?;

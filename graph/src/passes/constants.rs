@@ -3,7 +3,7 @@
 use super::layout::is_reshape;
 use super::rewrite::Draft;
 use crate::dim::{Dim, checked_mul};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Fact, Inference};
 use crate::ir::{DType, Model, Node, Op, Port, Tensor, ValueId};
@@ -20,7 +20,7 @@ const MAX_ELEMENTS: i64 = 1 << 22;
 ///
 /// Nodes are computed one at a time, and a constant goes with its last reader, so that a model whose weights are all
 /// turned around is never there twice.
-pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
+pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Failure> {
     let inference = model.take_inference()?;
     let mut constant = vec![false; model.value_count as usize];
     model.constants.keys().for_each(|id| constant[id.0 as usize] = true);
@@ -90,7 +90,7 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Error> {
 }
 
 /// The results of a node that reads only constants.
-fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Tensor>, Error> {
+fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Tensor>, Failure> {
     let constants = &model.constants;
     if let (true, Some(tensor)) = (is_reshape(&node.op), node.input(0).and_then(|id| constants.get(&id))) {
         // The same elements, in whatever type they are stored.

@@ -1,11 +1,11 @@
 //! Element-wise work on an expanded tensor is done before the expansion: a mask is `[batch, 1, 1, seq]` for longer.
 
 use super::rewrite::{Draft, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Op, ValueId};
 
 /// Moves `Expand` behind element-wise operators.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, |m, node, fresh| {
         if !matches!(node.op, Op::Unary(_) | Op::Binary(_) | Op::Where | Op::Cast(_)) {
             return None;

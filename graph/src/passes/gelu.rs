@@ -4,12 +4,12 @@
 //! `1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))`. So a product is taken apart into factors, and these are compared.
 
 use super::rewrite::{Draft, Fresh, Matcher, is_close, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Binary, Node, Op, Unary, ValueId};
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 /// Fuses GELUs.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, gelu)
 }
 

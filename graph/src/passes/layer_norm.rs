@@ -1,11 +1,11 @@
 //! `(x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias` becomes one operator.
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Binary, Moments, Node, Op, Reduce, Unary, ValueId};
 
 /// Fuses layer normalisations, then the scale and the bias that follow them.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     let count = rewrite(model, normalization)?;
     rewrite(model, |m, node, fresh| affine(m, node, fresh, Binary::Mul))?;
     rewrite(model, |m, node, fresh| affine(m, node, fresh, Binary::Add))?;

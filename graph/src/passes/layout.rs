@@ -2,11 +2,11 @@
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::dim::Dim;
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Node, Op, ValueId};
 
 /// Joins neighbours.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, |m, node, fresh| {
         inner_transpose(m, node, fresh).or_else(|| transposes(m, node, fresh)).or_else(|| reshapes(m, node, fresh))
     })

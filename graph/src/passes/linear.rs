@@ -2,17 +2,17 @@
 //! bias, activation, residual.
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Activation, Binary, DType, Node, Op, Tensor, Unary, ValueId};
 
 /// Makes linear layers of `MatMul` and `Gemm`.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, |m, node, fresh| matmul(m, node, fresh).or_else(|| gemm(m, node, fresh)))
 }
 
 /// Some optimisers flatten `[batch, seq, k]` to rows around every product. A linear layer does not care, so the reshape
 /// moves behind it, where it meets its opposite.
-pub fn unflatten(model: &mut Draft) -> Result<usize, Error> {
+pub fn unflatten(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, |m, node, fresh| {
         if !matches!(node.op, Op::Linear { .. }) {
             return None;
@@ -36,7 +36,7 @@ pub fn unflatten(model: &mut Draft) -> Result<usize, Error> {
 }
 
 /// Lets linear layers swallow one more operator each; to be repeated until there is none.
-pub fn epilogue(model: &mut Draft) -> Result<usize, Error> {
+pub fn epilogue(model: &mut Draft) -> Result<usize, Failure> {
     let literal = model.literal;
     rewrite(model, |m, node, fresh| activation(m, node, literal, fresh).or_else(|| addition(m, node, literal, fresh)))
 }

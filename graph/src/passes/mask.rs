@@ -2,7 +2,7 @@
 //! in more ways than there are patterns for.
 
 use super::rewrite::Matcher;
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{DType, Model, Node, Op, Port, PortDim, ValueId};
 use crate::tensor::{Data, TensorView};
 use crate::{Options, Session};
@@ -22,7 +22,7 @@ pub(super) struct Padding {
 
 impl Padding {
     /// `None` if attention hides other things than padding.
-    pub fn of(model: &Model, m: &Matcher) -> Result<Option<Padding>, Error> {
+    pub fn of(model: &Model, m: &Matcher) -> Result<Option<Padding>, Failure> {
         let attentions: Vec<&Node> = model.nodes.iter().filter(|n| matches!(n.op, Op::Attention { .. })).collect();
         let Some([batch, seq, _]) = attentions.first().and_then(|n| m.shape(n.input(0)?)) else { return Ok(None) };
         let is_grid = |port: &Port| m.shape(port.value).is_some_and(|shape| shape == [batch.clone(), seq.clone()]);

@@ -23,7 +23,7 @@ mod softmax;
 pub mod stack;
 
 use crate::Options;
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{DType, Model, Node, Op, ValueId};
 use rewrite::Draft;
 
@@ -37,7 +37,7 @@ pub type Found = Vec<(&'static str, usize)>;
 ///
 /// # Errors
 /// The model contradicts itself, or a constant cannot be computed.
-pub fn run(model: &mut Model, options: &Options) -> Result<Found, Error> {
+pub fn run(model: &mut Model, options: &Options) -> Result<Found, Failure> {
     let literal = is_literal(model, options);
     let mut draft = Draft::new(std::mem::take(model), literal);
     let found = improve(&mut draft, options)?;
@@ -57,7 +57,7 @@ pub fn is_literal(model: &Model, options: &Options) -> bool {
     options.literal && model.nodes.iter().any(quantizes)
 }
 
-fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
+fn improve(model: &mut Draft, options: &Options) -> Result<Found, Failure> {
     let mut found = Found::new();
     for _ in 0..MAX_ROUNDS {
         simplify(model, &mut found, true)?;
@@ -104,7 +104,7 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Error> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_required(model: &mut Model, literal: bool) -> Result<Found, Error> {
+pub fn run_required(model: &mut Model, literal: bool) -> Result<Found, Failure> {
     let mut draft = Draft::new(std::mem::take(model), literal);
     attention::spell_out(&mut draft, literal)?;
     *model = draft.into_model();
@@ -112,7 +112,7 @@ pub fn run_required(model: &mut Model, literal: bool) -> Result<Found, Error> {
 }
 
 /// A pass and its name. The flag says whether 8-bit weights stay quantised.
-type Pass = (&'static str, fn(&mut Draft, bool) -> Result<usize, Error>);
+type Pass = (&'static str, fn(&mut Draft, bool) -> Result<usize, Failure>);
 
 /// Everything that needs no look at data.
 const SIMPLE: [Pass; 8] = [
@@ -127,7 +127,7 @@ const SIMPLE: [Pass; 8] = [
 ];
 
 /// Runs the simple passes in turn until each has found nothing since anything changed.
-fn simplify(model: &mut Draft, found: &mut Found, keep_quantized: bool) -> Result<(), Error> {
+fn simplify(model: &mut Draft, found: &mut Found, keep_quantized: bool) -> Result<(), Failure> {
     let mut idle = 0;
     for (name, pass) in SIMPLE.iter().cycle().take(MAX_ROUNDS * SIMPLE.len()) {
         let count = pass(model, keep_quantized)?;

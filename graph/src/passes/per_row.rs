@@ -2,11 +2,11 @@
 //! result no longer depends on its neighbours in the batch nor on padding.
 
 use super::rewrite::{Draft, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Model, Op, ValueId};
 
 /// Changes every `DynamicQuantizeLinear` that only linear layers read; other readers want a single range.
-pub fn run(model: &mut Model) -> Result<usize, Error> {
+pub fn run(model: &mut Model) -> Result<usize, Failure> {
     let mut count = 0;
     for i in 0..model.nodes.len() {
         let (earlier, later) = model.nodes.split_at_mut(i + 1);
@@ -32,7 +32,7 @@ pub fn run(model: &mut Model) -> Result<usize, Error> {
 
 /// Lets linear layers quantise their rows themselves: always if `fast`, which only they can; else where a layer is the
 /// only reader, since several would each do it again.
-pub fn into_linear(model: &mut Draft, fast: bool) -> Result<usize, Error> {
+pub fn into_linear(model: &mut Draft, fast: bool) -> Result<usize, Failure> {
     rewrite(model, |m, node, fresh| {
         let Op::LinearInt8 { .. } = node.op else { return None };
         let bytes = node.input(0)?;

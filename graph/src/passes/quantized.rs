@@ -4,11 +4,11 @@
 
 use super::linear::as_bias;
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Activation, Binary, DType, Node, Op, Tensor, ValueId};
 
 /// Makes integer linear layers and moves look-ups before dequantisation.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     let literal = model.literal;
     rewrite(model, |m, node, fresh| {
         scaled_product(m, node, fresh)
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::ir::Model;
     use crate::testing::{Builder, assert_passes_keep_meaning, noise, optimized};
-    use crate::{Data, IntegerMode, Options, Session, TensorView};
+    use crate::{Data, Error, IntegerMode, Options, Session, TensorView};
 
     fn bytes(b: &mut Builder, dtype: DType, shape: &[usize]) -> ValueId {
         let data: Vec<u8> = (0..shape.iter().product::<usize>()).map(|i| (i as u8).wrapping_mul(53)).collect();

@@ -5,7 +5,7 @@
 //! [`super::cleanup`]. Positions stay topological, because a replacement uses only what came before it.
 
 use crate::dim::Dim;
-use crate::error::Error;
+use crate::error::Failure;
 use crate::infer::{self, Inference};
 use crate::ir::{Binary, DType, Model, Node, Op, Reduce, Tensor, ValueId};
 use std::ops::{Deref, DerefMut};
@@ -31,7 +31,7 @@ impl Draft {
     }
 
     /// Everything that is known, of new values too. Without [`Draft::put_back`], inference starts afresh.
-    pub fn take_inference(&mut self) -> Result<Inference, Error> {
+    pub fn take_inference(&mut self) -> Result<Inference, Failure> {
         infer::extend_symbolic(&self.model, std::mem::take(&mut self.inference))
     }
 
@@ -39,7 +39,7 @@ impl Draft {
         self.inference = inference;
     }
 
-    pub fn matcher(&mut self) -> Result<Matcher<'_>, Error> {
+    pub fn matcher(&mut self) -> Result<Matcher<'_>, Failure> {
         self.inference = self.take_inference()?;
         Ok(Matcher::of(&self.model, &self.inference))
     }
@@ -236,7 +236,7 @@ impl Fresh {
 pub(super) fn rewrite(
     model: &mut Draft,
     rule: impl Fn(&Matcher, &Node, &mut Fresh) -> Option<()>,
-) -> Result<usize, Error> {
+) -> Result<usize, Failure> {
     let mut replaced = Vec::new();
     let mut fresh = Fresh::after(model);
     let matcher = model.matcher()?;

@@ -5,12 +5,12 @@
 
 use super::rewrite::Draft;
 use crate::dim::Dim;
-use crate::error::Error;
+use crate::error::Failure;
 use crate::infer::Fact;
 use crate::ir::{DType, Op, Tensor};
 
 /// Replaces nodes whose elements inference knows.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     let inference = model.take_inference()?;
     let mut count = 0;
     let nodes = std::mem::take(&mut model.nodes);

@@ -1,11 +1,11 @@
 //! A softmax spelt out, as some optimisers leave it, becomes one operator: `exp(x - max(x)) / sum(exp(x - max(x)))`.
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{Binary, Node, Op, Reduce, Unary};
 
 /// Fuses softmaxes over the last axis.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, softmax)
 }
 

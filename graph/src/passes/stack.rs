@@ -16,7 +16,7 @@ use super::rewrite::{Fresh, Matcher};
 use super::{cleanup, first_rows};
 use crate::SortedMap;
 use crate::dim::{Dim, Symbol};
-use crate::error::Error;
+use crate::error::Failure;
 use crate::infer;
 use crate::ir::{DType, Model, Node, Op, Port, PortDim, ValueId};
 
@@ -58,7 +58,7 @@ const PADDING: &str = "(padding)";
 ///
 /// # Errors
 /// As [`super::run`].
-pub fn run(model: &Model) -> Result<Option<Stacked>, Error> {
+pub fn run(model: &Model) -> Result<Option<Stacked>, Failure> {
     let inference = infer::symbolic(model)?;
     let matcher = Matcher::of(model, &inference);
     let Some(Padding { mask, grid, hides_only }) = Padding::of(model, &matcher)? else { return Ok(None) };
