@@ -27,7 +27,7 @@ fn sums(names: &[&str], dtype: DType, rows: PortDim, columns: PortDim) -> Model 
     let mut model = Model::default();
     let mut value = || {
         model.value_count += 1;
-        ValueId(model.value_count - 1)
+        ValueId::new(model.value_count - 1)
     };
     let axis = value();
     let logits = value();

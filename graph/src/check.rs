@@ -7,12 +7,12 @@ use crate::ir::{Model, ValueId};
 pub(crate) fn check(model: &Model) -> Result<(), Failure> {
     let count = model.value_count as usize;
     let mut made = vec![false; count];
-    let mut make = |id: ValueId, name: &str| match made.get_mut(id.0 as usize) {
+    let mut make = |id: ValueId, name: &str| match made.get_mut(id.index()) {
         Some(slot) if !*slot => {
             *slot = true;
             Ok(())
         }
-        _ => Err(Error::invalid(name, format!("value {} is made twice or does not exist", id.0))),
+        _ => Err(Error::invalid(name, format!("value {} is made twice or does not exist", id.index()))),
     };
     for port in &model.inputs {
         if port.dims.is_none() {
@@ -40,14 +40,14 @@ pub(crate) fn check(model: &Model) -> Result<(), Failure> {
     }
     let mut made = vec![false; count];
     let known = model.inputs.iter().map(|p| p.value).chain(model.constants.keys().copied());
-    known.for_each(|id| made[id.0 as usize] = true);
+    known.for_each(|id| made[id.index()] = true);
     for node in &model.nodes {
-        if node.inputs.iter().flatten().any(|id| !made.get(id.0 as usize).is_some_and(|m| *m)) {
+        if node.inputs.iter().flatten().any(|id| !made.get(id.index()).is_some_and(|m| *m)) {
             return Err(Error::invalid(&node.name, "an operand is used before it is made"));
         }
-        node.outputs.iter().for_each(|id| made[id.0 as usize] = true);
+        node.outputs.iter().for_each(|id| made[id.index()] = true);
     }
-    match model.outputs.iter().find(|p| !made.get(p.value.0 as usize).is_some_and(|m| *m)) {
+    match model.outputs.iter().find(|p| !made.get(p.value.index()).is_some_and(|m| *m)) {
         Some(port) => Err(Error::invalid(&port.name, "this output is never made")),
         None => Ok(()),
     }

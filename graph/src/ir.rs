@@ -10,6 +10,7 @@
 use crate::SortedMap;
 use crate::dim::Dim;
 use bytes::Bytes;
+use std::num::NonZeroU32;
 
 /// Element type of a tensor.
 ///
@@ -145,7 +146,22 @@ impl Tensor {
 
 /// Identifies a value within its model.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub struct ValueId(pub u32);
+pub struct ValueId(NonZeroU32);
+
+// One more than its index, so that an absent operand takes no room of its own.
+const _: () = assert!(size_of::<Option<ValueId>>() == 4);
+
+impl ValueId {
+    /// Of the value with this index; the largest index is no value's.
+    pub const fn new(index: u32) -> ValueId {
+        ValueId(NonZeroU32::MIN.saturating_add(index))
+    }
+
+    /// Its place in lists with an element for each value.
+    pub const fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// One dimension of a model input or output.
 #[derive(Clone, PartialEq, Eq, Debug)]

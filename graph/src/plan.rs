@@ -160,8 +160,8 @@ impl Plan {
         // Step i runs at time i + 1; inputs are written at time 0.
         for port in &model.inputs {
             let block =
-                planner.block(planner.view_bytes(port.value, &port.name)?, 0, planner.last_use[port.value.0 as usize]);
-            planner.places[port.value.0 as usize] = Some(Place::Block(block));
+                planner.block(planner.view_bytes(port.value, &port.name)?, 0, planner.last_use[port.value.index()]);
+            planner.places[port.value.index()] = Some(Place::Block(block));
         }
         let mut scratch = Vec::with_capacity(order.len());
         for (time, &n) in (1..).zip(&order) {
@@ -218,18 +218,18 @@ impl<'a> Planner<'a> {
     /// Finds what must run, in order, and when each value is read last.
     fn settle(&mut self) -> Result<Vec<usize>, Failure> {
         for id in self.model.constants.keys() {
-            self.places[id.0 as usize] = Some(Place::Constant(*id));
+            self.places[id.index()] = Some(Place::Constant(*id));
         }
         let mut needed = vec![false; self.places.len()];
         for port in &self.model.outputs {
-            needed[port.value.0 as usize] = true;
-            self.last_use[port.value.0 as usize] = AFTER;
+            needed[port.value.index()] = true;
+            self.last_use[port.value.index()] = AFTER;
         }
         let mut order = Vec::new();
         for (n, node) in self.model.nodes.iter().enumerate().rev() {
             let mut runs = false;
             for id in &node.outputs {
-                if needed[id.0 as usize] && !self.is_numbers(*id)? {
+                if needed[id.index()] && !self.is_numbers(*id)? {
                     runs = true;
                 }
             }
@@ -239,7 +239,7 @@ impl<'a> Planner<'a> {
                     if let Some(id) = id
                         && !is_settled(&node.op, i)
                     {
-                        needed[id.0 as usize] = true;
+                        needed[id.index()] = true;
                     }
                 }
             }
@@ -251,7 +251,7 @@ impl<'a> Planner<'a> {
                 if let Some(id) = id
                     && !is_settled(&node.op, i)
                 {
-                    let last = &mut self.last_use[id.0 as usize];
+                    let last = &mut self.last_use[id.index()];
                     *last = (*last).max(time);
                 }
             }
@@ -261,7 +261,7 @@ impl<'a> Planner<'a> {
 
     /// Whether inference knows the elements; they are written down then.
     fn is_numbers(&mut self, id: ValueId) -> Result<bool, Failure> {
-        if self.places[id.0 as usize].is_some() {
+        if self.places[id.index()].is_some() {
             return Ok(true);
         }
         let Some(fact) = self.inference.get(id) else { return Ok(false) };
@@ -278,7 +278,7 @@ impl<'a> Planner<'a> {
                 _ => self.numbers.push(v as u8),
             }
         }
-        self.places[id.0 as usize] = Some(Place::Numbers(offset));
+        self.places[id.index()] = Some(Place::Numbers(offset));
         Ok(true)
     }
 
@@ -329,7 +329,7 @@ impl<'a> Planner<'a> {
 
     fn place_outputs(&mut self, node: &Node, time: usize) -> Result<(), Failure> {
         for (i, id) in node.outputs.iter().enumerate() {
-            let index = id.0 as usize;
+            let index = id.index();
             if self.places[index].is_some() {
                 continue;
             }
@@ -361,7 +361,7 @@ impl<'a> Planner<'a> {
         output: ValueId,
         time: usize,
     ) -> Result<Option<Place>, Failure> {
-        let Some(place) = self.places[source.0 as usize] else { return Ok(None) };
+        let Some(place) = self.places[source.index()] else { return Ok(None) };
         let (from, to) = (self.sizes(source, &node.name)?, self.sizes(output, &node.name)?);
         if is_same_bytes(&node.op, from, to) {
             return Ok(Some(place));
@@ -407,7 +407,7 @@ impl<'a> Planner<'a> {
     fn view(&self, id: ValueId, format: Format, name: &str) -> Result<View, Failure> {
         let (mut dtype, shape) = self.sizes(id, name)?;
         let missing = || Error::invalid(name, "an operand is never computed");
-        let (buffer, offset) = match self.places[id.0 as usize].ok_or_else(missing)? {
+        let (buffer, offset) = match self.places[id.index()].ok_or_else(missing)? {
             Place::Block(b) => (Buffer::Arena, self.blocks[b].offset),
             Place::Constant(id) => {
                 let slot = self.weights.slot(id, format).ok_or_else(missing)?;

@@ -10,7 +10,7 @@ pub struct Builder(pub Model);
 impl Builder {
     pub fn value(&mut self) -> ValueId {
         self.0.value_count += 1;
-        ValueId(self.0.value_count - 1)
+        ValueId::new(self.0.value_count - 1)
     }
 
     /// An input; dimensions that are numbers are fixed, others are symbols.

@@ -31,7 +31,7 @@ fn model() -> Model {
     let mut model = Model::default();
     let mut value = || {
         model.value_count += 1;
-        ValueId(model.value_count - 1)
+        ValueId::new(model.value_count - 1)
     };
     let [ids, mask] = [0; 2].map(|_| value());
     let [table, weight, first, axes, one, low] = [0; 6].map(|_| value());
@@ -68,7 +68,7 @@ fn model() -> Model {
         (Op::Attention { heads: 2, scale: 0.5 }, &[q, q, y, m4], a),
         (Op::LayerNorm { axis: -1, epsilon: 1e-9, moments: Moments::Wide }, &[a], norm),
         (Op::Gather { axis: 1 }, &[norm, first], logits),
-        (Op::Unary(fourlane_graph::ir::Unary::Tanh), &[logits], ValueId(model.value_count)),
+        (Op::Unary(fourlane_graph::ir::Unary::Tanh), &[logits], ValueId::new(model.value_count)),
     ];
     model.value_count += 1;
     model.nodes = nodes

@@ -5,7 +5,7 @@ use fourlane_graph::{Data, Error, Session, TensorView};
 
 /// `table[ids] + positions[:seq]`, a table of 4 and positions of 3 rows.
 fn session() -> Session {
-    let [ids, table, positions, zero, one, length, slice, x, y] = std::array::from_fn(|i| ValueId(i as u32));
+    let [ids, table, positions, zero, one, length, slice, x, y] = std::array::from_fn(|i| ValueId::new(i as u32));
     let floats = |rows: usize| {
         let data: Vec<u8> = (0..rows * 2).flat_map(|i| (i as f32).to_le_bytes()).collect();
         Tensor { dtype: DType::F32, shape: vec![rows, 2], data: data.into() }

@@ -44,15 +44,15 @@ impl<'a> Builder<'a> {
     pub fn value(&mut self, fact: Fact) -> ValueId {
         self.facts.push(fact);
         self.model.value_count += 1;
-        ValueId(self.model.value_count - 1)
+        ValueId::new(self.model.value_count - 1)
     }
 
     pub fn fact(&self, value: ValueId) -> Fact {
-        self.facts.get(value.0 as usize).copied().unwrap_or_default()
+        self.facts.get(value.index()).copied().unwrap_or_default()
     }
 
     pub fn set_rank(&mut self, value: ValueId, rank: usize) {
-        if let Some(fact) = self.facts.get_mut(value.0 as usize) {
+        if let Some(fact) = self.facts.get_mut(value.index()) {
             fact.rank = Some(rank);
         }
     }

@@ -49,7 +49,7 @@ pub struct Inference {
 impl Inference {
     /// The fact of a value.
     pub fn get(&self, value: ValueId) -> Option<&Fact> {
-        self.facts.get(value.0 as usize)?.as_ref()
+        self.facts.get(value.index())?.as_ref()
     }
 
     /// The shape of a value.
@@ -92,7 +92,7 @@ pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inferen
     let Inference { mut facts, limits } = known;
     facts.resize(model.value_count as usize, None);
     let set = |facts: &mut Vec<Option<Fact>>, id: ValueId, fact: &dyn Fn() -> Option<Fact>| {
-        if let Some(slot @ None) = facts.get_mut(id.0 as usize) {
+        if let Some(slot @ None) = facts.get_mut(id.index()) {
             *slot = fact();
         }
     };
@@ -105,7 +105,7 @@ pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inferen
     }
     let limits = RefCell::new(limits);
     for node in &model.nodes {
-        let is_known = |id: &ValueId| facts.get(id.0 as usize).is_some_and(Option::is_some);
+        let is_known = |id: &ValueId| facts.get(id.index()).is_some_and(Option::is_some);
         if !node.outputs.is_empty() && node.outputs.iter().all(is_known) {
             continue;
         }
@@ -114,7 +114,7 @@ pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inferen
             return Err(Error::invalid(&node.name, format!("{} is not a shape", show(&fact.shape))));
         }
         for (id, fact) in node.outputs.iter().zip(outputs) {
-            if let Some(slot) = facts.get_mut(id.0 as usize) {
+            if let Some(slot) = facts.get_mut(id.index()) {
                 *slot = fact;
             }
         }

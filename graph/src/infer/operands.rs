@@ -36,7 +36,7 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn fact(&self, i: usize) -> Option<&'a Fact> {
-        self.facts.get((*self.node.inputs.get(i)?)?.0 as usize)?.as_ref()
+        self.facts.get((*self.node.inputs.get(i)?)?.index())?.as_ref()
     }
 
     pub(super) fn has(&self, i: usize) -> bool {

@@ -9,15 +9,15 @@ use crate::ir::{Model, Node, Op, ValueId};
 /// Removes nodes whose results nobody reads, and constants likewise.
 pub fn dead_code(model: &mut Model) -> usize {
     let mut needed = vec![false; model.value_count as usize];
-    model.outputs.iter().for_each(|port| needed[port.value.0 as usize] = true);
+    model.outputs.iter().for_each(|port| needed[port.value.index()] = true);
     for node in model.nodes.iter().rev() {
-        if node.outputs.iter().any(|id| needed[id.0 as usize]) {
-            node.inputs.iter().flatten().for_each(|id| needed[id.0 as usize] = true);
+        if node.outputs.iter().any(|id| needed[id.index()]) {
+            node.inputs.iter().flatten().for_each(|id| needed[id.index()] = true);
         }
     }
     let before = model.nodes.len();
-    model.nodes.retain(|node| node.outputs.iter().any(|id| needed[id.0 as usize]));
-    model.constants.retain(|id, _| needed[id.0 as usize]);
+    model.nodes.retain(|node| node.outputs.iter().any(|id| needed[id.index()]));
+    model.constants.retain(|id, _| needed[id.index()]);
     before - model.nodes.len()
 }
 
@@ -111,15 +111,15 @@ struct Renaming(Vec<ValueId>);
 
 impl Renaming {
     fn new(model: &Model) -> Renaming {
-        Renaming((0..model.value_count).map(ValueId).collect())
+        Renaming((0..model.value_count).map(ValueId::new).collect())
     }
 
     fn get(&self, id: ValueId) -> ValueId {
-        self.0[id.0 as usize]
+        self.0[id.index()]
     }
 
     fn rename(&mut self, from: ValueId, to: ValueId) {
-        self.0[from.0 as usize] = self.get(to);
+        self.0[from.index()] = self.get(to);
     }
 
     fn apply(&self, node: &mut Node) {

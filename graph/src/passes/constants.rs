@@ -23,17 +23,17 @@ const MAX_ELEMENTS: i64 = 1 << 22;
 pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Failure> {
     let inference = model.take_inference()?;
     let mut constant = vec![false; model.value_count as usize];
-    model.constants.keys().for_each(|id| constant[id.0 as usize] = true);
+    model.constants.keys().for_each(|id| constant[id.index()] = true);
     let mut uses = vec![0usize; model.value_count as usize];
     let mut turns = vec![false; model.value_count as usize];
     for node in &model.nodes {
-        node.inputs.iter().flatten().for_each(|id| uses[id.0 as usize] += 1);
+        node.inputs.iter().flatten().for_each(|id| uses[id.index()] += 1);
         // A product reads a weight either way around.
         if let (Op::MatMul, Some(weight)) = (&node.op, node.input(1)) {
-            turns[weight.0 as usize] = true;
+            turns[weight.index()] = true;
         }
     }
-    model.outputs.iter().for_each(|port| uses[port.value.0 as usize] += 1);
+    model.outputs.iter().for_each(|port| uses[port.value.index()] += 1);
     let bytes = |id: &ValueId| {
         let fact = inference.get(*id)?;
         let elements = fact.shape.iter().try_fold(1, |product, dim| checked_mul(product, dim.known()?))?;
@@ -51,17 +51,17 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Failure> {
                 let is_weight = |(fact, len): (&Fact, i64)| fact.shape.len() > 1 && len > infer::MAX_TRACKED as i64;
                 keep_quantized && codes.is_some_and(|codes| codes.0.dtype.size() == 1 && is_weight(codes))
             }
-            Op::Transpose { .. } => super::linear::turned(node, weight) && turns[node.outputs[0].0 as usize],
+            Op::Transpose { .. } => super::linear::turned(node, weight) && turns[node.outputs[0].index()],
             _ => false,
         };
-        let known = node.inputs.iter().flatten().all(|id| constant[id.0 as usize]);
+        let known = node.inputs.iter().flatten().all(|id| constant[id.index()]);
         let fold = known && !lasting && {
             let operands = node.inputs.iter().flatten().filter_map(bytes).map(|(_, bytes)| bytes).max().unwrap_or(0);
             let small = |id| bytes(id).is_some_and(|(elements, bytes)| elements <= MAX_ELEMENTS || bytes <= operands);
             node.outputs.iter().all(small)
         };
         if fold {
-            node.outputs.iter().for_each(|id| constant[id.0 as usize] = true);
+            node.outputs.iter().for_each(|id| constant[id.index()] = true);
         }
         folds.push(fold);
     }
@@ -78,12 +78,12 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Failure> {
         }
         let results = evaluate(&node, model, &inference)?;
         for id in node.inputs.iter().flatten() {
-            uses[id.0 as usize] -= 1;
-            if uses[id.0 as usize] == 0 {
+            uses[id.index()] -= 1;
+            if uses[id.index()] == 0 {
                 model.constants.remove(id);
             }
         }
-        let read = node.outputs.into_iter().zip(results).filter(|(id, _)| uses[id.0 as usize] > 0);
+        let read = node.outputs.into_iter().zip(results).filter(|(id, _)| uses[id.index()] > 0);
         model.constants.extend(read);
     }
     Ok(count)
@@ -105,7 +105,7 @@ fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Ten
     let mut part = Model::default();
     let mut value = || {
         part.value_count += 1;
-        ValueId(part.value_count - 1)
+        ValueId::new(part.value_count - 1)
     };
     let mut alone = Node { inputs: Vec::new(), outputs: Vec::new(), ..node.clone() };
     for id in &node.inputs {

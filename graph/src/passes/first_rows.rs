@@ -11,15 +11,15 @@ use crate::ir::{Model, Node, Op, ValueId};
 pub fn run(model: &mut Model, tokens: &[ValueId], firsts: ValueId) {
     let count = model.value_count as usize;
     let mut has_rows = vec![false; count];
-    tokens.iter().for_each(|id| has_rows[id.0 as usize] = true);
+    tokens.iter().for_each(|id| has_rows[id.index()] = true);
     // Of each value: is every reader content with the first rows?
     let mut suffices = vec![true; count];
-    model.outputs.iter().for_each(|port| suffices[port.value.0 as usize] = false);
+    model.outputs.iter().for_each(|port| suffices[port.value.index()] = false);
     let is_first = |node: &Node| node.op == Op::Gather { axis: 1 } && node.input(1) == Some(firsts);
     // Scales and zero points have no axis before the one of tokens.
     let mut is_vector = vec![false; count];
     for node in model.nodes.iter().filter(|node| node.op == Op::QuantizeRows) {
-        node.outputs.iter().skip(1).for_each(|id| is_vector[id.0 as usize] = true);
+        node.outputs.iter().skip(1).for_each(|id| is_vector[id.index()] = true);
     }
     let mut moved = vec![false; model.nodes.len()];
     for (i, node) in model.nodes.iter().enumerate().rev() {
@@ -27,12 +27,12 @@ pub fn run(model: &mut Model, tokens: &[ValueId], firsts: ValueId) {
             continue;
         }
         let is_row_wise = !matches!(node.op, Op::Gather { axis: 1 } | Op::Expand);
-        moved[i] = is_row_wise && node.outputs.iter().all(|id| has_rows[id.0 as usize] && suffices[id.0 as usize]);
+        moved[i] = is_row_wise && node.outputs.iter().all(|id| has_rows[id.index()] && suffices[id.index()]);
         for (j, id) in node.inputs.iter().enumerate() {
             if let Some(id) = id
                 && !(moved[i] && is_selected(&node.op, j))
             {
-                suffices[id.0 as usize] = false;
+                suffices[id.index()] = false;
             }
         }
     }
@@ -52,9 +52,9 @@ pub fn run(model: &mut Model, tokens: &[ValueId], firsts: ValueId) {
         }
         if moved {
             for j in 0..node.inputs.len() {
-                if let Some(id) = node.inputs[j].filter(|id| has_rows[id.0 as usize] && is_selected(&node.op, j)) {
+                if let Some(id) = node.inputs[j].filter(|id| has_rows[id.index()] && is_selected(&node.op, j)) {
                     node.inputs[j] = Some(*selected.get_or_insert_with(id, || {
-                        let axis = i64::from(!is_vector[id.0 as usize]);
+                        let axis = i64::from(!is_vector[id.index()]);
                         fresh.node(Op::Gather { axis }, &[id, firsts], &node.name)
                     }));
                 }

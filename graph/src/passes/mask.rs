@@ -38,19 +38,19 @@ impl Padding {
         masks.dedup();
         // What the masks are made of.
         let mut wanted = vec![false; model.value_count as usize];
-        masks.iter().for_each(|id| wanted[id.0 as usize] = true);
+        masks.iter().for_each(|id| wanted[id.index()] = true);
         let mut nodes: Vec<Node> = Vec::new();
         for node in model.nodes.iter().rev() {
-            if node.outputs.iter().any(|id| wanted[id.0 as usize]) {
-                node.inputs.iter().flatten().for_each(|id| wanted[id.0 as usize] = true);
+            if node.outputs.iter().any(|id| wanted[id.index()]) {
+                node.inputs.iter().flatten().for_each(|id| wanted[id.index()] = true);
                 nodes.push(node.clone());
             }
         }
         nodes.reverse();
-        let mut sources = (0..model.inputs.len()).filter(|&i| wanted[model.inputs[i].value.0 as usize]);
+        let mut sources = (0..model.inputs.len()).filter(|&i| wanted[model.inputs[i].value.index()]);
         let (Some(source), None) = (sources.next(), sources.next()) else { return Ok(None) };
         let outputs = masks.iter().map(|&value| Port { name: String::new(), value, dtype: DType::F32, dims: None });
-        let constants = model.constants.iter().filter(|(id, _)| wanted[id.0 as usize]).map(|(id, t)| (*id, t.clone()));
+        let constants = model.constants.iter().filter(|(id, _)| wanted[id.index()]).map(|(id, t)| (*id, t.clone()));
         let part = Model {
             inputs: model.inputs.clone(),
             outputs: outputs.collect(),

@@ -74,10 +74,10 @@ impl<'m> Matcher<'m> {
         let count = model.value_count as usize;
         let (mut producers, mut uses) = (vec![None; count], vec![0; count]);
         for (i, node) in model.nodes.iter().enumerate() {
-            node.outputs.iter().for_each(|id| producers[id.0 as usize] = Some(i));
-            node.inputs.iter().flatten().for_each(|id| uses[id.0 as usize] += 1);
+            node.outputs.iter().for_each(|id| producers[id.index()] = Some(i));
+            node.inputs.iter().flatten().for_each(|id| uses[id.index()] += 1);
         }
-        model.outputs.iter().for_each(|port| uses[port.value.0 as usize] += 1);
+        model.outputs.iter().for_each(|port| uses[port.value.index()] += 1);
         Matcher { model, inference, producers, uses }
     }
 
@@ -87,12 +87,12 @@ impl<'m> Matcher<'m> {
 
     /// The node that makes `value`.
     pub fn producer(&self, value: ValueId) -> Option<&'m Node> {
-        Some(&self.model.nodes[self.producers[value.0 as usize]?])
+        Some(&self.model.nodes[self.producers[value.index()]?])
     }
 
     /// Whether `value` is read in one place only, so that a fused node may swallow it.
     pub fn is_used_once(&self, value: ValueId) -> bool {
-        self.uses[value.0 as usize] == 1
+        self.uses[value.index()] == 1
     }
 
     pub fn constant(&self, value: ValueId) -> Option<&'m Tensor> {
@@ -196,7 +196,7 @@ impl Fresh {
 
     pub fn value(&mut self) -> ValueId {
         self.next += 1;
-        ValueId(self.next - 1)
+        ValueId::new(self.next - 1)
     }
 
     pub fn constant(&mut self, tensor: Tensor) -> ValueId {
