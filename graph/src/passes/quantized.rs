@@ -26,7 +26,8 @@ fn is_single(m: &Matcher, value: ValueId) -> bool {
 /// What an integer linear layer is made of.
 struct Product {
     x: ValueId,
-    x_scale: ValueId,
+    /// 1 without.
+    x_scale: Option<ValueId>,
     x_zero: Option<ValueId>,
     weight: ValueId,
     weight_scale: ValueId,
@@ -38,11 +39,12 @@ impl Product {
     fn finish(self, m: &Matcher, columns: usize, bias: Option<ValueId>, node: &Node, fresh: &mut Fresh) -> Option<()> {
         let per_column = |value: ValueId| m.constant(value).is_some_and(|t| t.len() == columns || t.len() == 1);
         let zeros_fit = self.x_zero.is_none_or(|z| is_single(m, z)) && self.weight_zero.is_none_or(per_column);
-        if !is_single(m, self.x_scale) || !per_column(self.weight_scale) || !zeros_fit {
+        if !self.x_scale.is_none_or(|scale| is_single(m, scale)) || !per_column(self.weight_scale) || !zeros_fit {
             return None;
         }
         let zero = || Tensor { dtype: DType::U8, shape: Vec::new(), data: vec![0].into() };
         let x_zero = self.x_zero.unwrap_or_else(|| fresh.constant(zero()));
+        let x_scale = self.x_scale.unwrap_or_else(|| fresh.constant(Tensor::scalar_f32(1.0)));
         // The kernel reads zero points as i32.
         let weight_zeros = match self.weight_zero {
             Some(zero) => m.constant(zero)?.integers()?,
@@ -51,7 +53,7 @@ impl Product {
         let data: Vec<u8> = weight_zeros.iter().flat_map(|&z| (z as i32).to_le_bytes()).collect();
         let weight_zero = Tensor { dtype: DType::I32, shape: vec![weight_zeros.len()], data: data.into() };
         let weight_zero = fresh.constant(weight_zero);
-        let mut operands = vec![self.x, self.x_scale, x_zero, self.weight, self.weight_scale, weight_zero];
+        let mut operands = vec![self.x, x_scale, x_zero, self.weight, self.weight_scale, weight_zero];
         operands.extend(bias);
         let op = Op::LinearInt8 { activation: Activation::None };
         fresh.finish(op, &operands, *node.outputs.first()?, &node.name);
@@ -69,8 +71,14 @@ fn scaled_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let (product, scales) = product(a).map(|p| (p, b)).or_else(|| product(b).map(|p| (p, a)))?;
     let (x, weight) = product.operands()?;
     let columns = *m.constant(weight).filter(|t| t.shape.len() == 2)?.shape.last()?;
-    let (s, t) = m.binary(scales, Binary::Mul)?;
-    let (x_scale, weight_scale) = if m.constant(t).is_some() { (s, t) } else { (t, s) };
+    let (x_scale, weight_scale) = match m.constant(scales) {
+        // Two constants, multiplied already.
+        Some(_) => (None, scales),
+        None => {
+            let (s, t) = m.binary(scales, Binary::Mul)?;
+            if m.constant(t).is_some() { (Some(s), t) } else { (Some(t), s) }
+        }
+    };
     let (x_zero, weight_zero) = (product.input(2), product.input(3));
     Product { x, x_scale, x_zero, weight, weight_scale, weight_zero }.finish(m, columns, None, node, fresh)
 }
@@ -108,7 +116,7 @@ fn dequantized_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()
     };
     let product = Product {
         x: x.input(0)?,
-        x_scale: x.input(1)?,
+        x_scale: Some(x.input(1)?),
         x_zero: x.input(2),
         weight: integers,
         weight_scale: weight.input(1)?,
