@@ -62,8 +62,8 @@ impl Epilogue<'_> {
         match self.activation {
             Activation::None => {}
             Activation::Relu => tile.map(math::relu),
-            Activation::Gelu => tile.map(math::gelu),
-            Activation::GeluTanh => tile.map(math::gelu_tanh),
+            Activation::Gelu => tile.map(math::gelu()),
+            Activation::GeluTanh => tile.map(math::gelu_tanh()),
             Activation::Tanh => tile.map(math::tanh),
         }
         if let Some(residual) = self.residual {

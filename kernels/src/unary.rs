@@ -63,8 +63,8 @@ pub fn apply(op: UnaryOp, x: &mut [f32]) {
         UnaryOp::Erf => map(x, math::erf),
         UnaryOp::Tanh => map(x, math::tanh),
         UnaryOp::Sigmoid => map(x, math::sigmoid),
-        UnaryOp::Gelu => map(x, math::gelu),
-        UnaryOp::GeluTanh => map(x, math::gelu_tanh),
+        UnaryOp::Gelu => map(x, math::gelu()),
+        UnaryOp::GeluTanh => map(x, math::gelu_tanh()),
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) trait FloatVector:
 
     /// The polynomial `c[0] + c[1] x + c[2] x^2 + ...` at `self` by Horner's rule.
     #[inline(always)]
-    fn polynomial<const N: usize>(self, coefficients: [f32; N]) -> Self {
+    fn polynomial<const N: usize>(self, coefficients: &[f32; N]) -> Self {
         let mut sum = Self::splat(coefficients[N - 1]);
         for i in (0..N - 1).rev() {
             sum = sum.mul_add(self, Self::splat(coefficients[i]));

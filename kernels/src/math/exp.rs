@@ -15,8 +15,23 @@ use std::f32::consts::LOG2_E;
 
 /// `1.5 * 2^23`; the low nine bits are zero.
 const ROUND: f32 = 12_582_912.0;
-const LN_2_HIGH: f32 = 0.693_359_4; // 355 / 512
-const LN_2_LOW: f32 = -2.121_944_4e-4;
+
+/// The constants, for those who want them in memory (see `gelu.rs`).
+#[repr(C)]
+pub(super) struct Constants {
+    log2_e: f32,
+    round: f32,
+    minus_ln_2: [f32; 2],
+    /// From one on.
+    pub power: [f32; 7],
+}
+
+pub(super) const CONSTANTS: Constants = Constants {
+    log2_e: LOG2_E,
+    round: ROUND,
+    minus_ln_2: [-0.693_359_4, 2.121_944_4e-4], // -355 / 512, and the rest
+    power: [1.0, 1.0, 0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_745, 0.001_381_454],
+};
 
 /// Sign, then eight bits of exponent, then this many bits of fraction.
 const FRACTION_BITS: u32 = 23;
@@ -24,15 +39,13 @@ const EXPONENT_BIAS: i32 = 127;
 
 /// `e^r` and the bits of `n + ROUND`, where `x = n ln 2 + r`.
 #[inline(always)]
-fn reduce(x: F32x4) -> (F32x4, I32x4) {
-    let rounded = x.mul_add(F32x4::splat(LOG2_E), F32x4::splat(ROUND));
-    let n = rounded - F32x4::splat(ROUND);
-    let r = n.mul_add(F32x4::splat(-LN_2_HIGH), x);
-    let r = n.mul_add(F32x4::splat(-LN_2_LOW), r);
-    (
-        r.polynomial([1.0, 1.0, 0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_745, 0.001_381_454]),
-        rounded.to_bits(),
-    )
+fn reduce(x: F32x4, constants: &Constants) -> (F32x4, I32x4) {
+    let round = F32x4::splat(constants.round);
+    let rounded = x.mul_add(F32x4::splat(constants.log2_e), round);
+    let n = rounded - round;
+    let [high, low] = constants.minus_ln_2.map(F32x4::splat);
+    let r = n.mul_add(low, n.mul_add(high, x));
+    (r.polynomial(&constants.power), rounded.to_bits())
 }
 
 /// `2^n` for `n` in `-126..=127`, zero for -127. Only the low nine bits of `n` count.
@@ -46,7 +59,7 @@ fn power_of_two(n: I32x4) -> F32x4 {
 pub(crate) fn exp(x: F32x4) -> F32x4 {
     // Beyond these bounds the result is zero or infinity.
     let x = x.max(F32x4::splat(-104.0)).min(F32x4::splat(89.0));
-    let (power, bits) = reduce(x);
+    let (power, bits) = reduce(x, &CONSTANTS);
     // The exponent range of the result is wider than that of one factor 2^n: from 2^-150 to 2^128.
     let n = bits - I32x4::splat(ROUND.to_bits() as i32);
     let half = n.shr::<1>();
@@ -62,6 +75,14 @@ pub(crate) fn exp_flush(x: F32x4) -> F32x4 {
 /// `e^x` for `-88 <= x <= 88`, with zero instead of results below 2^-126. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp_bounded(x: F32x4) -> F32x4 {
-    let (power, n) = reduce(x);
+    let (power, n) = reduce(x, &CONSTANTS);
     power * power_of_two(n)
+}
+
+/// `e^x` for `0 <= x <= 88`, with [`CONSTANTS`] from elsewhere. NaN stays NaN.
+#[inline(always)]
+pub(super) fn exp_positive(x: F32x4, constants: &Constants) -> F32x4 {
+    let (power, n) = reduce(x, constants);
+    // Nothing is too small or too large: the exponents add up.
+    F32x4::from_bits(power.to_bits() + n.shl::<FRACTION_BITS>())
 }

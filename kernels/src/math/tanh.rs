@@ -18,7 +18,7 @@ pub(crate) fn tanh(x: F32x4) -> F32x4 {
     let one = F32x4::splat(1.0);
     let a = x.abs();
     let square = a * a;
-    let p = square.polynomial([-0.333_332_8, 0.133_314_42, -0.053_739_715, 0.020_639_086, -0.005_704_985_5]);
+    let p = square.polynomial(&[-0.333_332_8, 0.133_314_42, -0.053_739_715, 0.020_639_086, -0.005_704_985_5]);
     let near = p.mul_add(square * a, a);
     // At 10 the fraction is below half an ulp of one.
     let power = exp_bounded((a + a).min(F32x4::splat(20.0)));
