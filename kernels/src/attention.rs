@@ -6,11 +6,11 @@
 //! all scores, quadratic in the sequence, is never stored; and no operand is transposed, since the heads of a
 //! projection `[seq, heads * head_dim]` are rows with a stride.
 
-use crate::gemm::{Epilogue, gemm, pack_b, packed_len};
+use crate::gemm::{Epilogue, MR, gemm, pack_b, packed_len};
 use crate::softmax::softmax;
 
 /// Queries that go through together: enough to reuse the packed panels, with scores that fit the cache.
-const BLOCK: usize = 16;
+const BLOCK: usize = 6 * MR;
 
 /// A matrix inside a larger one: row `r` starts at `data[r * stride]`.
 #[derive(Clone, Copy, Debug)]

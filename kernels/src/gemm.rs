@@ -33,6 +33,7 @@
 //! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, and one
 //! stream too few reads to fill the time that memory takes: such a tile spans up to four panels.
 
+use crate::ahead::{Ahead, touch};
 use crate::arch::{F32x4, FUSED};
 use crate::vector::{FloatVector, LANES, span};
 use std::array::from_fn;
@@ -107,7 +108,19 @@ pub(crate) fn pack_panels<T: Copy + Default>(
     for (panel, j) in packed.chunks_exact_mut(k * NR).zip((0..n).step_by(NR)) {
         let width = NR.min(n - j);
         let (rows, _) = panel.as_chunks_mut::<NR>();
-        for (r, row) in rows.iter_mut().enumerate() {
+        // Columns whose elements are neighbours: LANES steps of each at a time.
+        let is_turned = row_stride == 1 && width == NR;
+        let (fours, rest) = if is_turned { rows.as_chunks_mut::<LANES>() } else { (&mut [][..], rows) };
+        for (f, four) in fours.iter_mut().enumerate() {
+            let start = f * LANES + j * col_stride;
+            let columns: [&[T; LANES]; NR] =
+                from_fn(|c| b[start + c * col_stride..].first_chunk().expect("pack_b: b is too short"));
+            for (r, row) in four.iter_mut().enumerate() {
+                *row = from_fn(|c| columns[c][r]);
+            }
+        }
+        for (r, row) in rest.iter_mut().enumerate() {
+            let r = r + fours.len() * LANES;
             let start = r * row_stride + j * col_stride;
             if col_stride == 1 && width == NR {
                 row.copy_from_slice(&b[start..start + NR]);
@@ -227,6 +240,8 @@ impl Gemm<'_> {
     fn block(&self, i: usize, rows: usize, l: usize, depth: usize, b: &mut Panels, c: &mut [f32]) {
         let is_last = l + depth == self.k;
         let tiles = rows.div_ceil(MR);
+        // Bytes of the next panel that a tile reads in every step.
+        let ahead_step = NR * size_of::<f32>() / tiles;
         // Columns before this one are finished.
         let (mut j, mut finished) = (0, 0);
         while j < self.n {
@@ -239,12 +254,11 @@ impl Gemm<'_> {
             let next = &next[..next.len().min(depth * NR)];
             if rows <= FEW {
                 let start = next.as_ptr().align_offset(PAGE * size_of::<f32>());
-                next.iter().skip(start).step_by(PAGE).for_each(read);
+                next.iter().skip(start).step_by(PAGE).for_each(touch);
             }
             let b = b.take(self.k, j, panels);
-            let share = |t: usize| next.len() * t / tiles;
-            for t in 0..tiles {
-                let (r, ahead) = (t * MR, &next[share(t)..share(t + 1)]);
+            for (t, r) in (0..rows).step_by(MR).enumerate() {
+                let ahead = Ahead::new(bytemuck::cast_slice(next), t, depth, ahead_step);
                 self.tile(i + r, MR.min(rows - r), l, depth, j, panels, b, ahead, c);
             }
             j = self.n.min(j + panels * NR);
@@ -263,7 +277,7 @@ impl Gemm<'_> {
     }
 
     /// Does this for `rows` rows from row `i` and the columns of `panels` panels, which are `b`, from column `j` of C,
-    /// and reads `ahead` meanwhile.
+    /// and reads ahead meanwhile.
     fn tile(
         &self,
         i: usize,
@@ -273,15 +287,12 @@ impl Gemm<'_> {
         j: usize,
         panels: usize,
         b: &[f32],
-        ahead: &[f32],
+        ahead: Ahead,
         c: &mut [f32],
     ) {
         let width = (panels * NR).min(self.n - j);
         let a = self.a.as_ptr().wrapping_add(i * self.a_stride + l);
         let b = b.as_ptr().wrapping_add(l * NR);
-        // Without anything ahead that is the first number of the panel, again and again.
-        let step = size_of_val(ahead) / depth.max(1);
-        let ahead = if step == 0 { b } else { ahead.as_ptr() };
         let c = &mut c[i * self.c_stride + j..];
         // The last panel may be wider than what is left of C; only then the tile goes through a buffer.
         let mut buffer = [0.0; MR * NR];
@@ -302,8 +313,8 @@ impl Gemm<'_> {
         };
         // SAFETY: `gemm_panels` has checked that A and C hold m rows, and the tile's rows are some of these; the
         // `depth` elements from `l` on are some of `k`; `Panels::take` gives as many panels as it is asked for; and
-        // either C has `width` columns from `j` on, or the buffer has. `depth` steps of `step` bytes fit `ahead`.
-        unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride, ahead.cast(), step) };
+        // either C has `width` columns from `j` on, or the buffer has. `ahead` was made for `depth` steps and exists.
+        unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride, ahead) };
         if !whole {
             for r in 0..rows {
                 c[r * self.c_stride..][..width].copy_from_slice(&buffer[r * NR..][..width]);
@@ -312,19 +323,12 @@ impl Gemm<'_> {
     }
 }
 
-/// Has no effect but that what is read is near afterwards: WebAssembly has no instruction for that.
-#[inline(always)]
-fn read<T>(x: &T) {
-    // SAFETY: a reference can be read. Being volatile, the read is not left out.
-    unsafe { (&raw const *x).read_volatile() };
-}
-
 /// `C = A B`, or `C += A B`, for `ROWS` rows of A, `[ROWS, k]`, and `PANELS` panels of B.
 ///
 /// # Safety
 /// With the given strides between rows (of A and C) or panels (of B), `a` must be valid for reading `ROWS` times `k`
 /// floats, `b` for reading `PANELS` times `k * NR`, and `c` for reading and writing `ROWS` times `PANELS * NR`; `ahead`
-/// must be for reading a byte at each of `k` distances, multiples of `ahead_step`.
+/// must be for reading in `k` steps.
 unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
     is_added: bool,
     k: usize,
@@ -334,8 +338,7 @@ unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
     b_stride: usize,
     c: *mut f32,
     c_stride: usize,
-    mut ahead: *const u8,
-    ahead_step: usize,
+    mut ahead: Ahead,
 ) {
     let mut sums = [[[F32x4::splat(0.0); VECTORS]; PANELS]; ROWS];
     if is_added {
@@ -347,9 +350,8 @@ unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
         }
     }
     for l in 0..k {
-        // SAFETY: that is `l` times `ahead_step` from where it began.
-        read(unsafe { &*ahead });
-        ahead = ahead.wrapping_add(ahead_step);
+        // SAFETY: that is step `l`.
+        unsafe { ahead.read() };
         for p in 0..PANELS {
             // SAFETY: l < k, so NR floats are readable there in panel p.
             let b: [F32x4; VECTORS] = from_fn(|v| unsafe { F32x4::load(b.add(p * b_stride + l * NR + v * LANES)) });

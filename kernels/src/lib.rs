@@ -13,6 +13,7 @@
 //! kernels may differ by rounding, because only relaxed SIMD has a fused multiply-add.
 
 mod activation;
+mod ahead;
 mod arch;
 pub mod attention;
 pub mod binary;

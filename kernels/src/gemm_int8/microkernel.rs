@@ -3,6 +3,7 @@
 //! A comes as words of 32 bits: two neighbouring `k` of a row as `i16`, or four as bytes. The words of the rows of a
 //! tile lie side by side, so that one pointer serves all of them and every access is at a constant distance.
 
+use crate::ahead::Ahead;
 use crate::arch::{I8x16, I16x8, I32x4};
 use crate::vector::{ByteVector, IntVector, LANES, ShortVector};
 use std::array::from_fn;
@@ -143,17 +144,46 @@ pub(super) struct Steps<'a> {
     pub double_positions: &'a [[u8; 2]],
     pub single_data: &'a [u8],
     pub single_positions: &'a [[u8; 2]],
+    /// Data of the steps of eight and of four of the next panel.
+    pub next: [&'a [u8]; 2],
 }
 
-/// [`Mode::Maddubs`](super::Mode::Maddubs).
-pub(super) fn maddubs(rows: usize, a: &[i32], b: Steps, tile: &mut Tile) {
-    by_rows!(rows, maddubs_rows(a, b, tile))
+/// [`Mode::Maddubs`](super::Mode::Maddubs), for tile `t` of `tiles` by the same panel. If these are a few they share out
+/// the next panel to read it ahead of its use.
+///
+/// A panel that has a step of eight for every eight `k` needs no positions, which take a tenth of the time.
+pub(super) fn maddubs(rows: usize, a: &[i32], b: Steps, t: usize, tiles: usize, tile: &mut Tile) {
+    let (is_ahead, is_whole) = ((2..=AHEAD).contains(&tiles), 2 * MR * b.double_positions.len() == a.len());
+    match rows {
+        1 => maddubs_rows::<1, false, false>(a, b, t, tiles, tile),
+        2 => maddubs_rows::<2, false, false>(a, b, t, tiles, tile),
+        3 => maddubs_rows::<3, false, false>(a, b, t, tiles, tile),
+        _ => match (is_ahead, is_whole) {
+            (true, true) => maddubs_rows::<MR, true, true>(a, b, t, tiles, tile),
+            (true, false) => maddubs_rows::<MR, true, false>(a, b, t, tiles, tile),
+            (false, true) => maddubs_rows::<MR, false, true>(a, b, t, tiles, tile),
+            (false, false) => maddubs_rows::<MR, false, false>(a, b, t, tiles, tile),
+        },
+    }
 }
+
+/// With more tiles than this reading ahead takes more time than it saves.
+const AHEAD: usize = 16;
 
 #[inline(never)]
-fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
+fn maddubs_rows<const ROWS: usize, const IS_AHEAD: bool, const IS_WHOLE: bool>(
+    a: &[i32],
+    steps: Steps,
+    t: usize,
+    tiles: usize,
+    tile: &mut Tile,
+) {
     const QUADS: usize = 4 * NR;
-    let Steps { double_data, double_positions, single_data, single_positions } = steps;
+    let Steps { double_data, double_positions, single_data, single_positions, next } = steps;
+    let next = |kind: usize, steps: usize| match IS_AHEAD {
+        true => Ahead::new(next[kind], t, steps, next[kind].len() / (tiles * steps).max(1)),
+        false => Ahead::nothing(),
+    };
     assert!(double_data.len() >= 2 * QUADS * double_positions.len());
     assert!(single_data.len() >= QUADS * single_positions.len());
     assert!(a.len() >= 2 * ROWS || double_positions.is_empty() && single_positions.is_empty());
@@ -169,8 +199,15 @@ fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
     // that are not there, and spill the sums.
     let nothing = black_box(0);
     let mut b = double_data.as_ptr();
+    let mut next_a = a.as_ptr().cast::<u8>();
+    let mut ahead = next(0, double_positions.len());
     for position in double_positions {
-        let a = at(position, 2);
+        if IS_AHEAD {
+            // SAFETY: there are no more steps.
+            unsafe { ahead.read() };
+        }
+        let a = if IS_WHOLE { next_a } else { at(position, 2) };
+        next_a = next_a.wrapping_add(8 * ROWS);
         for v in 0..VECTORS {
             let a = if v == 0 { a } else { a.wrapping_add(nothing) };
             // SAFETY: `b` has twice QUADS bytes for each of these steps, and a vector takes 4 * LANES of these.
@@ -188,7 +225,15 @@ fn maddubs_rows<const ROWS: usize>(a: &[i32], steps: Steps, tile: &mut Tile) {
         b = b.wrapping_add(2 * QUADS);
     }
     let mut b = single_data.as_ptr();
+    if IS_WHOLE {
+        return store(sums, tile);
+    }
+    let mut ahead = next(1, single_positions.len());
     for position in single_positions {
+        if IS_AHEAD {
+            // SAFETY: there are no more steps.
+            unsafe { ahead.read() };
+        }
         let a = at(position, 1);
         // SAFETY: `b` has QUADS bytes for each of these steps, and a vector takes 4 * LANES of these.
         let b_vectors: [_; VECTORS] = from_fn(|v| unsafe { I8x16::load(b.add(4 * v * LANES)) });

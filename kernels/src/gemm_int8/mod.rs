@@ -13,13 +13,18 @@
 //!
 //! Measured in V8 (Node 24) on a Zen 4 core, CPU time on a busy machine, 128x768x768, 128x3072x768 and 128x768x3072
 //! with rows quantised on the way and a bias, as a fraction of twice the peak of a register-only FMA loop: `i16` 0.71,
-//! 0.72 and 0.70; `maddubs` with weights of 8 bits 0.85, 0.87 and 0.86, of 7 bits 0.90, 0.92 and 0.92, as with rows of 7
-//! bits ([`Accuracy::Fast`]). The innermost loops alone, on 128x768x768: `i16` 0.79 (0.69 with widening in every tile),
-//! `maddubs` 0.99 in steps of four `k` and 1.08 in steps of eight.
+//! 0.72 and 0.70; `maddubs` with weights of 8 bits 0.85, 0.87 and 0.86. All layers of a model of 42 million weights, which
+//! come from memory, with 16, 32 and 128 rows: `maddubs` 0.71, 0.77 and 0.79, with rows of 7 bits ([`Accuracy::Fast`])
+//! 0.81, 0.89 and 0.92. The innermost loops alone, on 128x768x768: `i16` 0.73 to 0.79 (0.69 with widening in every tile),
+//! `maddubs` 0.99 in steps of four `k` and 1.08 in steps of eight. In all of them some five instructions a cycle are
+//! carried out, so what counts is how many there are: the sixteen multiplications and additions of a step of `i16` come
+//! with six loads and three others, which makes five and a half cycles of what the ports would do in four.
 //!
 //! Tried and lost: reading rows of A from where they are (a tenth slower); steps of sixteen `k` (as fast, for fewer
 //! weights); tiles of eight rows by four columns (`i16` a quarter slower, `maddubs` 7 % slower in steps of four and 2 %
-//! faster in steps of eight); the relaxed dot into 32 bits where an engine makes three instructions of it (no faster
+//! faster in steps of eight); `i16` tiles of 3x12, 5x8 and 2x16 (up to a third slower, spills, or equal) and steps of four
+//! `k` (a sixth slower); reading ahead a cache line after every few steps of `maddubs` instead of a byte in each (a fifth
+//! slower: a loop in a loop); the relaxed dot into 32 bits where an engine makes three instructions of it (no faster
 //! than `i16`).
 
 mod microkernel;
@@ -258,12 +263,13 @@ impl<'a> Gemm<'a> {
             microkernel::widen(panel, &mut wide[..NR * words]);
         }
         let mut tile = [[0; NR]; MR];
+        let tiles = rows.len().div_ceil(MR);
         for (t, rows) in rows.chunks(MR).enumerate() {
             let (r, count) = (t * MR, rows.len());
             let a = &block[r * words..][..count * words];
             match mode {
                 Mode::I16 if is_widened => microkernel::i16_widened(count, a, wide, &mut tile),
-                Mode::Maddubs if mode.exists() => microkernel::maddubs(count, a, steps, &mut tile),
+                Mode::Maddubs if mode.exists() => microkernel::maddubs(count, a, steps, t, tiles, &mut tile),
                 Mode::Sdot | Mode::Usdot if mode.exists() => {
                     let quads = self.k.div_ceil(4) * count;
                     microkernel::dot(count, mode == Mode::Sdot, &a[..quads], panel, &mut tile);

@@ -496,7 +496,12 @@ impl<'a> Packed<'a> {
         let (double_data, rest) = self.panels.split_at(2 * QUADS * total.double);
         let (single_data, rest) = rest.split_at(QUADS * total.single);
         let (double_positions, rest) = rest.split_at(2 * total.double);
+        let after = self.table.get(p + 2).map_or(end, entry);
         Steps {
+            next: [
+                &double_data[2 * QUADS * end.double..2 * QUADS * after.double],
+                &single_data[QUADS * end.single..QUADS * after.single],
+            ],
             double_data: &double_data[2 * QUADS * start.double..2 * QUADS * end.double],
             double_positions: &double_positions.as_chunks().0[start.double..end.double],
             single_data: &single_data[QUADS * start.single..QUADS * end.single],
