@@ -16,7 +16,7 @@ const scripts = readdirSync(sources).filter((name) => name.endsWith('.js'));
 const SMALL = {
   module: true,
   ecma: 2020,
-  compress: { passes: 3 },
+  compress: { passes: 3, inline: 1, pure_getters: true },
   keep_classnames: /^(FourlaneError|InferenceSession|Tensor)$/,
   format: { comments: /webpackIgnore|@vite-ignore/ },
 };
@@ -27,6 +27,7 @@ const SPARE = [
   [/if \(\(?\w+\)?\.__wbg_inst !== undefined.*\{\s*throw new Error\('Invalid stale object.*\s*\}/g, ''],
   [/Object\.defineProperty\(this, '__wbg_inst', .*/g, ''],
   [/if \(Symbol\.dispose\) .*/g, ''],
+  [/__wbg_call_guard\(\);/g, ''],
   [/_assertClass\(.*\);/g, ''],
   [/if \(!\('encodeInto' in \w+\)\) \{[^]*?\};\s*\};\s*\}/g, ''],
   [/\(typeof FinalizationRegistry === 'undefined'\)\s*\?.*\s*: new/g, '/*#__PURE__*/ new'],
