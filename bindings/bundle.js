@@ -38,15 +38,20 @@ const SPARE = [
 ];
 
 /** What programs import, and what workers are started with. */
-const exported = [...JSON.stringify(JSON.parse(read('package.json')).exports).matchAll(/"\.\/([\w-]+\.js)"/g)];
-const started = scripts.flatMap((name) => [...read(name).matchAll(/new URL\('\.\/([\w-]+\.js)', import\.meta\.url\)/g)]);
+const started = scripts.flatMap((name) => names(read(name), /new URL\('\.\/([\w-]+\.js)', import\.meta\.url\)/g));
+const entries = names(JSON.stringify(JSON.parse(read('package.json')).exports), /"\.\/([\w-]+\.js)"/g);
+const exported = entries.filter((name) => !started.includes(name));
 
 for (const name of readdirSync(folder)) if (name.endsWith('.js')) rmSync(join(folder, name));
 await bundle(exported, 'shared-[name].js');
 await bundle(started, 'worker-[name].js');
 
-async function bundle(matches, chunkFileNames) {
-  const input = [...new Set(matches.map(([, name]) => join(sources, name)))];
+function names(text, pattern) {
+  return Array.from(text.matchAll(pattern), ([, name]) => name);
+}
+
+async function bundle(entries, chunkFileNames) {
+  const input = [...new Set(entries.map((name) => join(sources, name)))];
   const plugins = [{ name: 'spare', transform: (code, id) => (id.endsWith('/wasm.js') ? spare(code) : null) }];
   const options = { input, plugins, external: /\.wasm$/, preserveEntrySignatures: 'allow-extension', onwarn: fail };
   const { output } = await (await rollup(options)).generate({ chunkFileNames });

@@ -11,7 +11,7 @@ import { nodeResolve } from '@rollup/plugin-node-resolve';
 import { build as vite, createServer as viteServer } from 'vite';
 import webpack from 'webpack';
 import {
-  APP, HERE, ISOLATED, MANY, MODEL, ONE, assertLabels, assertEngines, classifyIn, entries, open, page, project, putBeside,
+  APP, HERE, ISOLATED, MANY, MODEL, ONE, assertLabels, assertEngines, classifyIn, open, page, project, putBeside,
   serve, texts,
 } from './support.js';
 
@@ -29,7 +29,7 @@ async function opened(folder, source, headers = {}) {
 test('esbuild, with the files put beside the bundle', async () => {
   const folder = project({ 'app.js': APP });
   const dist = join(folder, 'dist');
-  await esbuild({ entryPoints: entries(folder), bundle: true, format: 'esm', minify: true, outdir: dist, logLevel: 'error' });
+  await esbuild({ entryPoints: [join(folder, 'app.js')], bundle: true, format: 'esm', minify: true, outdir: dist, logLevel: 'error' });
   putBeside(dist, folder);
   writeFileSync(join(dist, 'index.html'), page('app.js'));
   await opened(dist, '/model', ISOLATED);
@@ -41,7 +41,7 @@ test('Rollup, with the files put beside the bundle', async () => {
   const dist = join(folder, 'dist');
   const warnings = [];
   const bundle = await rollup({
-    input: entries(folder),
+    input: join(folder, 'app.js'),
     plugins: [nodeResolve({ browser: true })],
     onwarn: (warning) => warnings.push(warning.message),
   });

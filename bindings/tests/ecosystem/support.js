@@ -64,15 +64,10 @@ export function write(folder, files) {
 /** What a page needs beside a bundle whose bundler does not look for `new URL('file', import.meta.url)`. */
 export function putBeside(bundle, project) {
   const installed = join(project, 'node_modules/fourlane');
-  for (const file of readdirSync(installed).filter((name) => name.endsWith('.wasm') || name === 'thread.js')) {
+  for (const file of readdirSync(installed).filter((name) => /\.wasm$|^(worker|thread).*\.js$/.test(name))) {
     cpSync(join(installed, file), join(bundle, file));
   }
   cpSync(join(installed, 'model'), join(bundle, 'model'), { recursive: true });
-}
-
-/** The entries to bundle for it: the program, and the package's worker. */
-export function entries(project) {
-  return { app: join(project, 'app.js'), worker: join(project, 'node_modules/fourlane/worker.js') };
 }
 
 /** A page with one script. */
@@ -198,8 +193,13 @@ export async function classifyIn(page, source = null) {
 }
 
 /** What `classifyIn` says where there can be threads, and where not. */
-export const MANY = { variant: 'relaxed', worker: true, threads: Math.min(availableParallelism(), 4) };
-export const ONE = { ...MANY, threads: 1 };
+const hasThreads = /thread\.js$/m.test(execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' }));
+export const MANY = {
+  variant: 'relaxed',
+  worker: true,
+  threads: hasThreads ? Math.min(availableParallelism(), 4) : undefined,
+};
+export const ONE = { ...MANY, threads: hasThreads ? 1 : undefined };
 
 /**
  * Fails unless a page fetched one engine; or two, if its worker has threads, and the page, which must not wait for
