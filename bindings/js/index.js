@@ -96,6 +96,12 @@ function classifier(host, pipeline, labels) {
     if (gone) throw gone;
   }
 
+  async function ask(method, text) {
+    toList([text]);
+    alive();
+    return host.call('ask', [pipeline.id, method, text]);
+  }
+
   /** Classifies one text or several. */
   async function classify(texts, options) {
     const topK = options?.top_k === undefined ? 1 : options.top_k;
@@ -114,11 +120,7 @@ function classifier(host, pipeline, labels) {
 
   return Object.assign(classify, {
     labels,
-    async tokenize(text) {
-      const [one] = toList([text]);
-      alive();
-      return Array.from(await host.call('tokenize', [pipeline.id, one]));
-    },
+    tokenize: async (text) => Array.from(await ask('tokenize', text)),
     async logits(texts, options) {
       const results = await rows('logits', texts, options);
       return Array.isArray(texts) ? results : results[0];
@@ -127,11 +129,8 @@ function classifier(host, pipeline, labels) {
       alive();
       return { ...pipeline.facts, ...host.place };
     },
-    async profile(text, options) {
-      const [one] = toList([text]);
-      alive();
-      return host.call('profile', [pipeline.id, one, options]);
-    },
+    profile: async (text, options) =>
+      (await import('./profile.js')).profile(() => ask('profile', text), options),
     async dispose() {
       if (gone) return;
       gone = new FourlaneError('disposed', 'this pipeline was disposed; make a new one');

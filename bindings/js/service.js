@@ -44,12 +44,9 @@ export function run(id, method, texts) {
   return { flat: pipeline.owned.use((classifier) => classifier[method](texts, 0)), facts: facts(pipeline) };
 }
 
-export function tokenize(id, text) {
-  return pipelines.get(id).owned.use((classifier) => classifier.tokenize(text));
-}
-
-export async function profile(id, text, options) {
-  return (await import('./profile.js')).profile(pipelines.get(id).owned, text, options);
+/** Calls `tokenize` or `profile`. */
+export function ask(id, method, text) {
+  return pipelines.get(id).owned.use((classifier) => classifier[method](text));
 }
 
 /** Ends a pipeline, or the making of it. */

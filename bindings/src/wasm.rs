@@ -174,9 +174,9 @@ impl Classifier {
         self.classifier.labels().iter().map(|label| label.as_ref().into()).collect()
     }
 
-    /// Token ids of a text.
-    pub fn tokenize(&self, text: &str) -> Vec<u32> {
-        self.classifier.tokenize(text).into_iter().map(|id| id as u32).collect()
+    /// Token ids of a text, as floats, which are exact up to 16 millions: the glue for arrays of these is there.
+    pub fn tokenize(&self, text: &str) -> Vec<f32> {
+        self.classifier.tokenize(text).into_iter().map(|id| id as f32).collect()
     }
 
     /// The outputs for each text, one after the other.
@@ -236,6 +236,15 @@ extern "C" {
     /// Milliseconds.
     #[wasm_bindgen(js_namespace = performance)]
     fn now() -> f64;
+}
+
+#[cfg(not(feature = "profile"))]
+#[wasm_bindgen]
+impl Classifier {
+    /// Says that it cannot.
+    pub fn profile(&mut self, _text: &str) -> Result<Array, JsValue> {
+        Err(error("unsupported-task", "this engine was built without the cargo feature 'profile'"))
+    }
 }
 
 #[cfg(feature = "profile")]
