@@ -5,6 +5,9 @@
 //! residual), softmax runs over the rows while they are in cache, and a second GEMM multiplies by V. The matrix of
 //! all scores, quadratic in the sequence, is never stored; and no operand is transposed, since the heads of a
 //! projection `[seq, heads * head_dim]` are rows with a stride.
+//!
+//! Where panels have twelve columns a head of 64 fills five and a third of them. With panels of eight attention took 5 to
+//! 10 % less time, which is half a percent of a model, and its large products gain several from twelve.
 
 use crate::gemm::{Epilogue, MR, gemm, pack_b, packed_len};
 use crate::softmax::softmax;

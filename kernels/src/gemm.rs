@@ -28,7 +28,9 @@
 //!
 //! B may also be stored in a smaller type ([`gemm_half`](crate::gemm_half), [`gemm_blocks`](crate::gemm_blocks)). Then
 //! `Panels` expands the panels that are next into a scratch space, where the same microkernel finds them: the result
-//! has the bits that the expanded matrix would give. A panel is expanded once for every block of rows.
+//! has the bits that the expanded matrix would give. A panel is expanded once for every block of rows. There is nothing
+//! to read ahead then, and 3x12 is slower than 4x8 would be: by 7 % with 16 rows, by nothing with 128. To use an
+//! expanded panel in pieces that fit the L1 cache loses another 3 %.
 //!
 //! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, and one
 //! stream too few reads to fill the time that memory takes: such a tile spans up to four panels.
