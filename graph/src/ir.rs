@@ -387,6 +387,8 @@ pub enum Op {
     /// is read, which bounds the lengths. The mask is as of `Attention`, for `[texts, heads, longest, longest]`.
     #[allow(missing_docs)]
     AttentionStacked { heads: usize, scale: f32 },
+    /// `(x, table)`: for each element of x, of 8 bits, that of the table of 256 bytes which these bits are the place of.
+    LookUp,
     /// `()`: a vector of integers that depend on nothing but the shape of the inputs.
     Dims(Vec<Dim>),
     /// `(x) -> (y: u8, scale: f32 [rows], zero_point: u8 [rows])`: as `DynamicQuantizeLinear`, with one range per row, that is

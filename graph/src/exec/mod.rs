@@ -47,7 +47,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
         Op::LinearInt8 { .. } => 1,
         Op::AttentionStacked { .. } => 5,
         Op::LinearBlocks { .. } | Op::If => 3,
-        Op::DequantizeBlocks { .. } => 2,
+        Op::DequantizeBlocks { .. } | Op::LookUp => 2,
         Op::Range => 3,
         Op::ConstantOfShape { .. } | Op::Dims(_) | Op::Shape { .. } => 0,
         _ => 1,
@@ -92,6 +92,11 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => match dtype(1) {
             Some(DType::I64 | DType::I32) => Ok(()),
             other => refuse(format!("indices of type {}", other.map_or("nothing", DType::name))),
+        },
+        Op::LookUp => match x.size() == 1 && operand(step, 1).range().len() == 256 && step.outputs[0].dtype.size() == 1
+        {
+            true => Ok(()),
+            false => refuse("a look-up of what is not of 8 bits".into()),
         },
         Op::If if x != DType::Bool => refuse("a condition that is no bool".into()),
         Op::Range | Op::CumSum { .. } if x == DType::Bool => refuse("numbers of type bool".into()),
@@ -169,6 +174,7 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Failu
         Op::Split { axis } => movement::split(*axis, step, memory),
         Op::Gather { axis } => return movement::gather(*axis, node, step, memory),
         Op::GatherElements { axis } => return movement::gather_elements(*axis, node, step, memory),
+        Op::LookUp => movement::look_up(step, memory),
         Op::If => movement::choose(step, memory),
         Op::GatherNd { batch_dims } => return movement::gather_nd(*batch_dims, node, step, memory),
         Op::ConstantOfShape { value } => movement::fill(&value.data, step, memory),

@@ -158,6 +158,14 @@ pub(super) fn gather(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Re
     Ok(())
 }
 
+pub(super) fn look_up(step: &Step, memory: &Memory) {
+    let (x, out) = (memory.read::<u8>(operand(step, 0)), memory.write::<u8>(&step.outputs[0]));
+    let Some(table) = memory.read::<u8>(operand(step, 1)).first_chunk::<256>() else { return };
+    for (x, out) in x.iter().zip(out) {
+        *out = table[usize::from(*x)];
+    }
+}
+
 /// One of two operands, as the first says.
 pub(super) fn choose(step: &Step, memory: &Memory) {
     let is_true = memory.read::<u8>(operand(step, 0)).first().is_some_and(|&c| c != 0);

@@ -300,6 +300,7 @@ impl Visit<'_> {
             }
             Op::QuantizeLinear { .. } => (self.fact(2).map_or(DType::U8, |z| z.dtype), x.shape),
             Op::DequantizeLinear { .. } => (DType::F32, x.shape),
+            Op::LookUp => (known!(self.fact(1)).dtype, x.shape),
             Op::Linear { trans_b, .. } => {
                 let weight = known!(self.fact(1)).shape.clone();
                 (x.dtype, self.linear(&x.shape, &weight, *trans_b)?)

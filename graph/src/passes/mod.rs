@@ -21,6 +21,7 @@ mod rewrite;
 mod shapes;
 mod softmax;
 pub mod stack;
+mod tables;
 
 use crate::Options;
 use crate::error::Failure;
@@ -67,10 +68,11 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Failure> {
             break;
         }
     }
+    note(&mut found, "table", tables::run(model)?);
     if !model.literal {
         note(&mut found, "weight in codes", blocks::run(model)?);
     }
-    // What expanded these weights must not be folded.
+    // Steps within others, and what expanded these weights, must not be folded.
     cleanup::dead_code(model);
     simplify(model, &mut found, model.literal)?;
     note(&mut found, "linear layer", linear::run(model)?);

@@ -192,7 +192,7 @@ impl Stacker<'_> {
         let rank = self.m.shape(output).filter(|_| self.has_tokens(output))?.len();
         // Which operands are of tokens, and which broadcast to them.
         let (stacked, broadcast): (&[usize], &[usize]) = match &node.op {
-            Op::Unary(_) | Op::Cast(_) => (&[0], &[]),
+            Op::Unary(_) | Op::Cast(_) | Op::LookUp => (&[0], &[]),
             Op::Binary(_) => (&[], &[0, 1]),
             Op::Where => (&[], &[0, 1, 2]),
             Op::Gather { axis: 0 } if self.m.constant(node.input(0)?).is_some() => (&[1], &[]),
