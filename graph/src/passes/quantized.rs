@@ -1,7 +1,8 @@
 //! Products of quantised tensors become linear layers in integers, however they are spelt: integer products that are
-//! scaled afterwards (dynamic quantisation), and float products between dequantised operands (QDQ). What is looked up
-//! in a quantised table is dequantised after the look-up, so that the table stays small.
+//! scaled afterwards (dynamic quantisation), and float products between dequantised operands (QDQ). What only moves
+//! elements is done before they are dequantised, so that tables stay small.
 
+use super::layout::is_reshape;
 use super::linear::as_bias;
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::error::Failure;
@@ -14,7 +15,8 @@ pub fn run(model: &mut Draft) -> Result<usize, Failure> {
         scaled_product(m, node, fresh)
             // The sum of floats that the graph speaks of is rounded otherwise than that of integers.
             .or_else(|| if literal { None } else { dequantized_product(m, node, fresh) })
-            .or_else(|| look_up(m, node, fresh))
+            .or_else(|| if literal { None } else { product_of_two(m, node, fresh) })
+            .or_else(|| movement(m, node, fresh))
             .or_else(|| round_trip(m, node, fresh))
     })
 }
@@ -125,17 +127,39 @@ fn dequantized_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()
     product.finish(m, columns, bias, node, fresh)
 }
 
-/// `Gather(DequantizeLinear(table), indices)`
-fn look_up(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
-    let (table, indices) = node.operands().filter(|_| matches!(node.op, Op::Gather { .. }))?;
-    let (dequantize, _) = dequantized(m, table)?;
+/// What is looked up, turned or given another shape is so before it is dequantised: of a table, and of what is quantised
+/// again afterwards, no floats need to be.
+fn movement(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    if !matches!(node.op, Op::Gather { .. } | Op::Transpose { .. }) && !is_reshape(&node.op) {
+        return None;
+    }
+    let (dequantize, _) = dequantized(m, node.input(0)?)?;
     if !is_single(m, dequantize.input(1)?) {
         return None;
     }
-    let rows = fresh.node(node.op.clone(), &[dequantize.input(0)?, indices], &node.name);
+    let mut moved = node.clone();
+    *moved.inputs.first_mut()? = dequantize.input(0);
+    moved.outputs = vec![fresh.value()];
     let mut dequantize = Node { outputs: node.outputs.clone(), ..dequantize.clone() };
-    *dequantize.inputs.first_mut()? = Some(rows);
+    *dequantize.inputs.first_mut()? = moved.outputs.first().copied();
+    fresh.push(moved);
     fresh.push(dequantize);
+    Some(())
+}
+
+/// A product of two computed tensors, as in attention: exact in integers, and scaled afterwards.
+fn product_of_two(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
+    let (a, b) = node.operands().filter(|_| node.op == Op::MatMul)?;
+    let ((a, _), (b, _)) = (dequantized(m, a)?, dequantized(m, b)?);
+    let (a_scale, b_scale) = (a.input(1)?, b.input(1)?);
+    if !is_single(m, a_scale) || !is_single(m, b_scale) || m.constant(b.input(0)?).is_some() {
+        return None;
+    }
+    let product = fresh.value();
+    let inputs = vec![a.input(0), b.input(0), a.input(2), b.input(2)];
+    fresh.push(Node { op: Op::MatMulInteger, inputs, outputs: vec![product], name: node.name.clone() });
+    let scale = fresh.node(Op::Binary(Binary::Mul), &[a_scale, b_scale], &node.name);
+    fresh.finish(Op::DequantizeLinear { axis: -1 }, &[product, scale], *node.outputs.first()?, &node.name);
     Some(())
 }
 
