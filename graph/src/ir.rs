@@ -452,6 +452,7 @@ impl Op {
             Op::DequantizeLinear { .. } => "DequantizeLinear",
             Op::MatMulInteger => "MatMulInteger",
             Op::Dims(_) => "Dims",
+            Op::LookUp => "LookUp",
             Op::QuantizeRows => "QuantizeRows",
         };
         kind.into()

@@ -19,7 +19,8 @@ pub(crate) fn inline(graph: &mut GraphProto) {
                 let Some(index) = node.attribute.iter().position(|a| a.name == name && a.g.is_some()) else { continue };
                 let Some(mut branch) = node.attribute.swap_remove(index).g else { continue };
                 // Names of outputs are unique in a file.
-                let prefix = [node.output.first().map_or("", String::as_str), "/", name, "/"].concat();
+                let mut prefix = node.output.first().cloned().unwrap_or_default();
+                [":", name, ":"].iter().for_each(|part| prefix.push_str(part));
                 let own = names_of(&branch);
                 rename(&mut branch, &own, &prefix);
                 node.input.extend(branch.output.into_iter().map(|port| port.name));
@@ -33,9 +34,10 @@ pub(crate) fn inline(graph: &mut GraphProto) {
 
 /// The names that a graph gives, sorted.
 fn names_of(graph: &GraphProto) -> Vec<String> {
-    let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
-    let made = initializers.chain(graph.node.iter().flat_map(|node| &node.output));
-    let mut names: Vec<String> = made.filter(|name| !name.is_empty()).cloned().collect();
+    let mut names = Vec::new();
+    graph.initializer.iter().for_each(|tensor| names.push(tensor.name.clone()));
+    graph.node.iter().for_each(|node| node.output.iter().for_each(|name| names.push(name.clone())));
+    names.retain(|name| !name.is_empty());
     names.sort_unstable();
     names
 }

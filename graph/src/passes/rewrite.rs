@@ -237,6 +237,11 @@ pub(super) fn rewrite(
     model: &mut Draft,
     rule: impl Fn(&Matcher, &Node, &mut Fresh) -> Option<()>,
 ) -> Result<usize, Failure> {
+    apply(model, &rule)
+}
+
+/// [`rewrite`], once for all rules.
+fn apply(model: &mut Draft, rule: &dyn Fn(&Matcher, &Node, &mut Fresh) -> Option<()>) -> Result<usize, Failure> {
     let mut replaced = Vec::new();
     let mut fresh = Fresh::after(model);
     let matcher = model.matcher()?;

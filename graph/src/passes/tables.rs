@@ -6,11 +6,11 @@
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::SortedMap;
-use crate::error::Error;
+use crate::error::Failure;
 use crate::ir::{DType, Node, Op, Tensor, ValueId};
 
 /// Makes tables.
-pub fn run(model: &mut Draft) -> Result<usize, Error> {
+pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     rewrite(model, table)
 }
 
