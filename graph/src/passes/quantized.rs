@@ -274,4 +274,32 @@ mod tests {
         assert_eq!(optimized(&model), ["Gather", "DequantizeLinear"]);
         assert_passes_keep_meaning(&model, &[&[2, 3]]);
     }
+    /// As attention: two tensors of bytes, one of them turned, whose product is rounded to bytes.
+    #[test]
+    fn products_of_two_tensors_are_integers_and_bytes_are_moved() {
+        for dtype in [DType::U8, DType::I8] {
+            let mut b = Builder::default();
+            let x = b.input("x", DType::F32, &["batch", "seq", "16"]);
+            let split = b.integers(&[0, -1, 2, 8]);
+            let mut heads = |scale: f32, perm: [usize; 4]| {
+                let (scale, zero) = (b.scalar(scale), bytes(&mut b, dtype, &[]));
+                let mut round = |b: &mut Builder, x| {
+                    let x = b.node(Op::QuantizeLinear { axis: 1 }, &[x, scale, zero]);
+                    b.node(Op::DequantizeLinear { axis: 1 }, &[x, scale, zero])
+                };
+                let y = round(&mut b, x);
+                let y = b.node(Op::Reshape { allow_zero: false }, &[y, split]);
+                let y = round(&mut b, y);
+                let y = b.node(Op::Transpose { perm: perm.to_vec() }, &[y]);
+                round(&mut b, y)
+            };
+            let (q, k) = (heads(0.01, [0, 2, 1, 3]), heads(0.02, [0, 2, 3, 1]));
+            let y = b.node(Op::MatMul, &[q, k]);
+            let model = b.output(y);
+            let ops = optimized(&model);
+            let one = ["QuantizeLinear", "Reshape", "Transpose"];
+            assert_eq!(ops, [&one[..], &one[..], &["MatMulInteger", "DequantizeLinear"]].concat());
+            assert_passes_keep_meaning(&model, &[&[2, 5, 16]]);
+        }
+    }
 }
