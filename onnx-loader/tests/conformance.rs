@@ -267,9 +267,6 @@ fn exceptions(entry: &Value) -> &'static [&'static str] {
         (_, "modernbert", _) => &["MatMul", "Softmax", "Transpose"],
         // Relative positions, once for all layers.
         (_, "mpnet", _) => &["Div", "Transpose"],
-        // Grouped convolutions in place of linear layers, on channels before tokens.
-        (_, "squeezebert", _) => &["MatMulInteger", "MatMul", "Softmax", "Transpose", "Div"],
-
         _ => &[],
     }
 }

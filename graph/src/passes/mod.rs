@@ -6,6 +6,7 @@
 
 mod attention;
 mod blocks;
+mod channels;
 mod cleanup;
 mod constants;
 mod expand;
@@ -117,12 +118,13 @@ pub fn run_required(model: &mut Model, literal: bool) -> Result<Found, Failure> 
 type Pass = (&'static str, fn(&mut Draft, bool) -> Result<usize, Failure>);
 
 /// Everything that needs no look at data.
-const SIMPLE: [Pass; 8] = [
+const SIMPLE: [Pass; 9] = [
     ("shape arithmetic", |model, _| shapes::run(model)),
     ("identity", |model, _| cleanup::identities(model)),
     ("constant", constants::fold),
     ("common subexpression", |model, _| Ok(cleanup::common_subexpressions(model))),
     ("transpose or reshape", |model, _| layout::run(model)),
+    ("channels behind tokens", |model, _| channels::run(model)),
     ("rows flattened around a product", |model, _| linear::unflatten(model)),
     ("expansion moved back", |model, _| expand::run(model)),
     ("dead code", |model, _| Ok(cleanup::dead_code(model))),

@@ -3,7 +3,7 @@
 
 use super::rewrite::{Draft, rewrite};
 use crate::error::Failure;
-use crate::ir::{Model, Op, ValueId};
+use crate::ir::{Model, Node, Op, ValueId};
 
 /// Changes every `DynamicQuantizeLinear` that only linear layers read; other readers want a single range.
 pub fn run(model: &mut Model) -> Result<usize, Failure> {
@@ -14,13 +14,23 @@ pub fn run(model: &mut Model) -> Result<usize, Failure> {
         if node.op != Op::DynamicQuantizeLinear {
             continue;
         }
-        let is_result = |id: &ValueId| node.outputs.contains(id);
+        // A grouped layer takes its part of each row, with the range of the whole.
+        let Some(&y) = node.outputs.first() else { continue };
+        let is_split = |reader: &Node| matches!(reader.op, Op::Split { axis: -1 }) && reader.input(0) == Some(y);
+        let mut bytes = vec![y];
+        later.iter().filter(|reader| is_split(reader)).for_each(|split| bytes.extend(&split.outputs));
+        let is_result = |id: &ValueId| node.outputs.contains(id) || bytes.contains(id);
         let reads = |inputs: &[Option<ValueId>]| inputs.iter().flatten().any(is_result);
         let shown = model.outputs.iter().any(|port| is_result(&port.value));
-        let fits = |reader: &crate::ir::Node| {
-            matches!(reader.op, Op::LinearInt8 { .. })
-                && reader.inputs.iter().zip(&node.outputs).all(|(id, output)| *id == Some(*output))
-                && !reads(reader.inputs.get(3..).unwrap_or_default())
+        let fits = |reader: &Node| match reader.op {
+            Op::LinearInt8 { .. } => {
+                let range =
+                    [reader.input(1), reader.input(2)].into_iter().flatten().eq(node.outputs.iter().skip(1).copied());
+                range
+                    && reader.input(0).is_some_and(|x| bytes.contains(&x))
+                    && !reads(reader.inputs.get(3..).unwrap_or_default())
+            }
+            _ => is_split(reader),
         };
         if !shown && later.iter().filter(|n| reads(&n.inputs)).all(fits) {
             node.op = Op::QuantizeRows;

@@ -283,7 +283,7 @@ mod tests {
             let split = b.integers(&[0, -1, 2, 8]);
             let mut heads = |scale: f32, perm: [usize; 4]| {
                 let (scale, zero) = (b.scalar(scale), bytes(&mut b, dtype, &[]));
-                let mut round = |b: &mut Builder, x| {
+                let round = |b: &mut Builder, x| {
                     let x = b.node(Op::QuantizeLinear { axis: 1 }, &[x, scale, zero]);
                     b.node(Op::DequantizeLinear { axis: 1 }, &[x, scale, zero])
                 };

@@ -199,6 +199,9 @@ impl Stacker<'_> {
             Op::Softmax { axis, .. } | Op::LayerNorm { axis, .. } if infer::normalize_axis(*axis, rank)? >= 2 => {
                 (&[0], &[])
             }
+            Op::Concat { axis } if infer::normalize_axis(*axis, rank)? >= 2 && node.inputs.len() <= 8 => {
+                (&[0, 1, 2, 3, 4, 5, 6, 7], &[])
+            }
             Op::Split { axis } if infer::normalize_axis(*axis, rank)? >= 2 => (&[0], &[]),
             Op::QuantizeRows if rank > 2 => (&[0], &[]),
             Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } if self.is_single(node.input(1)?) => (&[0], &[]),
