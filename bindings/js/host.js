@@ -133,7 +133,7 @@ class Remote extends Host {
       this.#worker = worker;
       const receive = (message) => this.#receive(message);
       const fail = (error) => this.#fail(error);
-      if (worker.on) worker.on('message', receive).on('error', fail);
+      if (worker.on) worker.on('message', receive).on('error', fail).on('exit', () => fail({ message: 'it has ended' }));
       else Object.assign(worker, { onmessage: ({ data }) => receive(data), onerror: fail });
       await this.#answer(0);
     } catch (error) {

@@ -1,31 +1,41 @@
-// Workers that do not start, or end: with a pretended class, global as in a browser.
+// Workers that do not start, or end: with a pretended class in place of Node's.
 
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
+import workerThreads from 'node:worker_threads';
 import { info, pipeline } from 'fourlane';
 
 const failure = (code, words = /./) => ({ name: 'FourlaneError', code, message: words });
 const ENGINE = { variant: 'relaxed', reason: 'a test' };
 
+/** Workers are of this class from now on. */
+function workersAre(Class) {
+  workerThreads.Worker = Class;
+  syncBuiltinESMExports();
+}
+
 /** Answers as worker.js does, until a text says that it is to crash. */
-class Pretended {
+class Pretended extends EventEmitter {
   static made = 0;
   static ended = 0;
 
-  constructor(url, options) {
+  constructor(url) {
+    super();
     assert.match(url.href, /\/worker\.js$/);
-    assert.deepEqual(options, { type: 'module' });
     Pretended.made += 1;
     this.#post([0]);
   }
 
   #post(message) {
-    setTimeout(() => this.onmessage({ data: message }));
+    setTimeout(() => this.emit('message', message));
   }
 
   postMessage([call, method, args]) {
     if (method === 'open') return this.#post([call, undefined, { result: { labels: ['A'], facts: ENGINE, engine: ENGINE } }]);
-    if (method === 'run' && args[2][0] === 'crash') return setTimeout(() => this.onerror({ message: 'out of memory' }));
+    if (method === 'run' && args[2][0] === 'crash') return setTimeout(() => this.emit('error', new Error('out of memory')));
+    if (method === 'run' && args[2][0] === 'exit') return setTimeout(() => this.emit('exit', 1));
     return this.#post([call, undefined, { result: { flat: Float32Array.of(0, 1), facts: ENGINE } }]);
   }
 
@@ -35,7 +45,7 @@ class Pretended {
 }
 
 test('a worker that ends takes its pipelines along, and no others', async () => {
-  globalThis.Worker = Pretended;
+  workersAre(Pretended);
   const [one, other] = await Promise.all([pipeline('sentiment-analysis'), pipeline('sentiment-analysis')]);
   assert.equal(Pretended.made, 1);
   assert.deepEqual(await one('text'), [{ label: 'A', score: 1 }]);
@@ -50,23 +60,27 @@ test('a worker that ends takes its pipelines along, and no others', async () => 
   const before = Pretended.ended;
   await next.dispose();
   assert.equal(Pretended.ended, before + 1);
+  const last = await pipeline('sentiment-analysis');
+  await assert.rejects(last('exit'), failure('crashed', /\(it has ended\)$/));
+  await last.dispose();
 });
 
 test('a page that has no worker runs models itself, and says so', async () => {
-  // A policy forbids it: some browsers throw, others say it later.
   class Refused {
     constructor() {
       throw new Error('Failed to construct it');
     }
   }
-  class Missing {
+  // As a browser tells of a file that is not there, or that a policy forbids: without words.
+  class Missing extends EventEmitter {
     constructor() {
-      setTimeout(() => this.onerror({}));
+      super();
+      setTimeout(() => this.emit('error', {}));
     }
     terminate() {}
   }
   for (const [Class, words] of [[Refused, /Failed to construct it/], [Missing, /cannot be loaded, or is not allowed/]]) {
-    globalThis.Worker = Class;
+    workersAre(Class);
     await assert.rejects(pipeline('sentiment-analysis', null, { worker: true }), failure('load-failed', words));
   }
   const classify = await pipeline('sentiment-analysis');
