@@ -125,11 +125,11 @@ class Remote extends Host {
 
   async #start() {
     try {
-      // Node's kind, which Deno and Bun have besides their own, keeps no process alive. A page with Node in it has Worker.
+      // Deno's own kind keeps a process alive; Node's, which it has too, does not.
       const worker =
-        isNode && typeof document !== 'object'
-          ? new (await nodeModule('worker_threads')).Worker(new URL('./worker.js', here))
-          : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+        typeof Worker === 'function' && typeof Deno === 'undefined'
+          ? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
+          : new (await nodeModule('worker_threads')).Worker(new URL('./worker.js', here));
       this.#worker = worker;
       const receive = (message) => this.#receive(message);
       const fail = (error) => this.#fail(error);
