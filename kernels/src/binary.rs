@@ -42,6 +42,7 @@ const BUFFER: usize = 256;
 /// # Panics
 /// If the numbers of axes differ or exceed [`MAX_RANK`], if `out` does not have the size of `shape`, or if an operand
 /// is too short.
+#[inline]
 pub fn broadcast(
     op: BinaryOp,
     shape: &[usize],
@@ -130,7 +131,7 @@ impl Function {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn apply(self, a: &[f32], b: &[f32], out: &mut [f32]) {
         match self {
             Function::Square => zip(a, b, out, |a, _| a * a),

@@ -1,8 +1,8 @@
 //! The element types of kernels that only move data.
 //!
-//! These kernels care about an element's size alone. Each size has one instance, compiled in this crate, so that it
-//! is optimised as this crate is; an instance of a generic function would be compiled, for size, with the crate that
-//! calls it.
+//! These kernels care about an element's size alone, and each size has one instance. Rows, with which every text begins, are
+//! gathered by code that is compiled in this crate and optimised as it is; what is `#[inline]` is compiled, for size, with
+//! the crate that calls it.
 
 use crate::{gather, strided};
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
@@ -17,7 +17,7 @@ pub trait Element: Pod {
 
 macro_rules! elements {
     ($($bits:ident as $strided_copy:ident, $gather_rows:ident: $($type:ident)*;)*) => {$(
-        #[inline(never)]
+        #[inline]
         fn $strided_copy(shape: &[usize], src: &[$bits], src_strides: &[isize], dst: &mut [$bits]) {
             strided::copy_bits(shape, src, src_strides, dst)
         }

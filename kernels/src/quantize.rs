@@ -107,6 +107,7 @@ pub fn quantize_u8(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
 ///
 /// # Panics
 /// If `x` and `out` differ in length.
+#[inline]
 pub fn quantize_i8(x: &[f32], scale: f32, zero_point: i8, out: &mut [i8]) {
     // Signed bytes are unsigned ones with everything, the zero point too, moved by 128.
     let out = bytemuck::cast_slice_mut(out);
@@ -118,6 +119,7 @@ pub fn quantize_i8(x: &[f32], scale: f32, zero_point: i8, out: &mut [i8]) {
 ///
 /// # Panics
 /// If `x` and `out` differ in length.
+#[inline]
 pub fn dequantize_u8(x: &[u8], scale: f32, zero_point: u8, out: &mut [f32]) {
     dequantize(x, scale, zero_point.into(), out);
 }
@@ -126,6 +128,7 @@ pub fn dequantize_u8(x: &[u8], scale: f32, zero_point: u8, out: &mut [f32]) {
 ///
 /// # Panics
 /// If `x` and `out` differ in length.
+#[inline]
 pub fn dequantize_i8(x: &[i8], scale: f32, zero_point: i8, out: &mut [f32]) {
     dequantize(x, scale, zero_point.into(), out);
 }
@@ -134,6 +137,7 @@ pub fn dequantize_i8(x: &[i8], scale: f32, zero_point: i8, out: &mut [f32]) {
 ///
 /// # Panics
 /// If `x` and `out` differ in length.
+#[inline]
 pub fn dequantize_i32(x: &[i32], scale: f32, zero_point: i32, out: &mut [f32]) {
     dequantize(x, scale, zero_point, out);
 }

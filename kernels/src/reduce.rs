@@ -25,6 +25,7 @@ pub enum ReduceOp {
 ///
 /// # Panics
 /// If a slice does not have the length that the dimensions say.
+#[inline]
 pub fn reduce(op: ReduceOp, outer: usize, len: usize, inner: usize, x: &[f32], out: &mut [f32]) {
     let size = |outer: usize, len: usize| outer.checked_mul(len)?.checked_mul(inner);
     assert!(Some(x.len()) == size(outer, len), "reduce: x is not [outer, len, inner]");

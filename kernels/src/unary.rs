@@ -1,7 +1,8 @@
 //! Element-wise functions of one tensor.
 //!
 //! The costly ones are vectorised by hand in `math/`. The rest are loops that the compiler vectorises where it can; the
-//! logarithm, sine and cosine take one number at a time, since no transformer spends time in them.
+//! logarithm, sine and cosine take one number at a time, since no transformer spends time in them. All of it is `#[inline]`:
+//! compiled, for size, with the crate that calls it.
 
 use crate::math;
 use crate::slices::map;
@@ -46,6 +47,7 @@ pub enum UnaryOp {
 }
 
 /// Applies `op` to every element of `x` in place.
+#[inline]
 pub fn apply(op: UnaryOp, x: &mut [f32]) {
     match op {
         UnaryOp::Abs => each(x, f32::abs),
