@@ -169,7 +169,9 @@ test('a page misses no frame while a model loads and runs', async () => {
   // Others may have this machine's time, too: the best of some attempts counts, less what a page misses that does nothing.
   const attempts = [];
   const isGood = ({ busy, idle }) => busy - idle <= 2;
-  for (let i = 0; i < 8 && !attempts.some(isGood); i += 1) attempts.push(await missed());
+  const end = performance.now() + 75_000;
+  do attempts.push(await missed());
+  while (!attempts.some(isGood) && performance.now() < end);
   assert.ok(attempts.every(({ isWorker }) => isWorker));
   assert.ok(attempts.some(isGood), JSON.stringify(attempts));
   const here = await missed(false);
