@@ -157,11 +157,12 @@ class Remote extends Host {
 
   #receive([call, report, { result, error, code } = {}]) {
     const waiting = this.#calls.get(call);
-    if (report) return waiting?.report(...report);
+    if (!waiting) return; // it has been given up, with the worker
+    if (report) return waiting.report(...report);
     this.#calls.delete(call);
     if (this.#calls.size === 0) this.#worker.unref?.();
-    if (!error) waiting?.resolve(result);
-    else waiting?.reject(code ? new FourlaneError(code, error.message, { cause: error.cause }) : error);
+    if (!error) waiting.resolve(result);
+    else waiting.reject(code ? new FourlaneError(code, error.message, { cause: error.cause }) : error);
   }
 
   #fail(event) {

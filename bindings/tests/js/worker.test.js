@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { info, pipeline } from 'fourlane';
-import { MODEL, classifier, failure, modelFile, recorded } from './support.js';
+import { classifier, exported, failure, modelFile, recorded } from './support.js';
 
 const TEXTS = recorded.map(({ text }) => text);
 const GOOD = 'A warm, funny, wonderful film.';
@@ -127,6 +127,13 @@ test('bytes are left, or moved', async () => {
   assert.equal((await classify(GOOD))[0].label, 'POSITIVE');
   await classify.dispose();
   await assert.rejects(pipeline('sentiment-analysis', { ...files(), 'config.json': () => {} }), TypeError);
+});
+
+test('pipelines that are disposed of at once, and their worker with them', async () => {
+  for (let i = 0; i < 30; i += 1) {
+    const two = await Promise.all([1, 2].map(() => pipeline('text-classification', exported())));
+    await Promise.all(two.map((classify) => classify.dispose()));
+  }
 });
 
 test('a crash, and what comes after', async () => {
