@@ -29,7 +29,8 @@ const SPARE = [
   [/if \(Symbol\.dispose\) .*/g, ''],
   [/__wbg_call_guard\(\);/g, ''],
   [/_assertClass\(.*\);/g, ''],
-  [/if \(!\('encodeInto' in \w+\)\) \{[^]*?\};\s*\};\s*\}/g, ''],
+  [/\(typeof (Text\w+) !== 'undefined' \? (new \1\(.*?\)) : undefined\)/g, '$2'],
+  [/if \(cachedTextDecoder\) /, ''],
   [/\(typeof FinalizationRegistry === 'undefined'\)\s*\?.*\s*: new/g, '/*#__PURE__*/ new'],
   [/if \(realloc === undefined\) \{([^]*?return ptr;)\s*\}[^]*?return ptr;/, '$1'], // strings are short: no fast path
   [/numBytesDecoded \+= bytes\.length;[^]*?\}\s*return/, 'return'], // and few: Safari has trouble from 2 GB on

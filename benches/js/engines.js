@@ -11,7 +11,7 @@ export function engines(at) {
     options,
     async start() {
       const { load } = await import(`${at.packages}/pkg-${variant}/index.js`);
-      await load({ variant, worker: false });
+      await load({ variant, worker: false, threads: 1 });
       return import(`${at.packages}/pkg-${variant}/ort.js`);
     },
   });

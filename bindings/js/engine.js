@@ -1,42 +1,60 @@
 // Starts the wasm module, once per page or process, and guards every call into it.
 //
-// Exactly one .wasm is fetched, the best that the engine runs. All sessions share its memory. If the module traps
-// (memory exhausted, most likely) its state is undefined: it is replaced by a fresh instance, what lived in the old
-// one reports that, and new pipelines and sessions work.
+// Exactly one .wasm is fetched, the best that the engine runs, with threads if there can be some; only if these cannot
+// be started after all, another. All sessions share its memory. If the module traps (memory exhausted, most likely) its
+// state is undefined: it is replaced by a fresh instance, what lived in the old one reports that, and new pipelines and
+// sessions work.
 
-import { initSync, __wbg_reset_state as restart } from './wasm.js';
+import { initSync, __wbg_reset_state as restart, initialPages, rawExports } from './wasm.js';
 import { FourlaneError, fromRust } from './errors.js';
 import { read, request } from './read.js';
 import { probe } from './probe.js';
+import { LEAST_MEMORY, countThreads, sharedMemory, startWorkers } from './threads.js';
 import { asFolder, isNode, toUrl } from './where.js';
 
 // One literal URL each: bundlers recognise this form and take the files along.
 const FILES = {
   simd128: () => new URL('./fourlane-simd128.wasm', import.meta.url),
   relaxed: () => new URL('./fourlane-relaxed.wasm', import.meta.url),
+  'simd128-threads': () => new URL('./fourlane-simd128-threads.wasm', import.meta.url),
+  'relaxed-threads': () => new URL('./fourlane-relaxed-threads.wasm', import.meta.url),
 };
 
-let loading; // a promise of { variant, reason }
+let loading; // a promise of { variant, threads, reason }
 let loaded; // what it resolved to
+let asked; // options.threads of the call that decided
+let shared; // of an engine with threads: its module, its largest memory, and its workers while there are some
 let epoch = 0; // counts the instances
 
-/** Loads the wasm module unless that has happened; resolves to `{ variant, reason }`. */
+/** Loads the wasm module unless that has happened; resolves to `{ variant, threads, reason }`. */
 export async function load(options = {}) {
-  if (options.variant !== undefined && !Object.hasOwn(FILES, options.variant)) {
-    throw new TypeError(`options.variant must be 'simd128' or 'relaxed', got '${options.variant}'`);
+  const { variant, threads, maxMemory } = options;
+  if (variant !== undefined && variant !== 'simd128' && variant !== 'relaxed') {
+    throw new TypeError(`options.variant must be 'simd128' or 'relaxed', got '${variant}'`);
   }
-  loading ??= start(options).catch((error) => {
-    loading = undefined; // a network failure may be gone the next time
-    throw error;
-  });
+  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads > 0)) {
+    throw new TypeError(`options.threads must be a positive integer, got ${threads}`);
+  }
+  if (maxMemory !== undefined && !(Number.isSafeInteger(maxMemory) && maxMemory >= LEAST_MEMORY)) {
+    throw new TypeError(`options.maxMemory must be a number of bytes, ${LEAST_MEMORY} at least, got ${maxMemory}`);
+  }
+  if (!loading) {
+    asked = threads;
+    loading = start(options).catch((error) => {
+      loading = undefined; // a network failure may be gone the next time
+      throw error;
+    });
+  }
   loaded = await loading;
-  if (options.variant !== undefined && options.variant !== loaded.variant) {
-    throw new FourlaneError(
-      'load-failed',
-      `the variant '${loaded.variant}' runs already, '${options.variant}' cannot: there is one per page or process`,
-    );
+  if (variant !== undefined && variant !== loaded.variant) taken(`the variant '${loaded.variant}'`, `'${variant}'`);
+  if (threads !== undefined && threads !== asked && threads !== loaded.threads) {
+    taken(`an engine with ${loaded.threads} threads`, `one with ${threads}`);
   }
   return info();
+}
+
+function taken(running, wanted) {
+  throw new FourlaneError('load-failed', `${running} runs already, ${wanted} cannot: there is one per page or process`);
 }
 
 /** What runs and why; undefined before it does. */
@@ -44,24 +62,92 @@ export function info() {
   return loaded && { ...loaded };
 }
 
-async function start({ variant, wasmPath, wasmBinary }) {
-  const choice = choose(variant);
-  const name = `fourlane-${choice.variant}.wasm`;
-  const source = wasmBinary ?? (await fetched(await locate(choice.variant, name, wasmPath)));
+async function start(options) {
+  if (shared) return startAgain();
+  const choice = choose(options.variant);
+  const { threads, reason } = await countThreads(options.threads);
+  const file = threads > 1 ? `${choice.variant}-threads` : choice.variant;
+  const { name, module } = await compiled(file, options);
+  // A file of the caller's own may be of the other kind.
+  if (!isThreaded(module)) {
+    const one = threads > 1 ? "the caller's .wasm is a build without threads" : reason;
+    begin(name, { module });
+    return report(choice, 1, one);
+  }
+  try {
+    if (threads === 1) throw new Error(reason);
+    await startShared(name, module, threads, options.maxMemory);
+    return report(choice, threads, reason);
+  } catch (error) {
+    if (options.wasmBinary !== undefined || file === choice.variant) {
+      throw new FourlaneError('load-failed', `${name} is a build with threads, which cannot be started: ${error.message}`, {
+        cause: error,
+      });
+    }
+    const { name: other, module: single } = await compiled(choice.variant, options);
+    begin(other, { module: single });
+    return report(choice, 1, `${threads} could not be started: ${error.message}`);
+  }
+}
+
+function report({ variant, reason }, threads, why) {
+  return { variant, threads, reason: `${reason}; ${threads === 1 ? 'one thread' : `${threads} threads`} (${why})` };
+}
+
+/** Nothing has happened to the glue if the workers do not come. */
+async function startShared(name, module, threads, maximum) {
+  const memory = sharedMemory(initialPages, maximum);
+  const workers = await startWorkers(module, memory, threads - 1);
+  begin(name, { module, memory });
+  shared = { module, maximum, memory, threads, workers };
+  goToWork();
+}
+
+function goToWork() {
+  rawExports().fourlane_pool(shared.threads);
+  shared.workers.work();
+}
+
+/** Gives the instance that replaced a crashed one its threads. */
+async function startAgain() {
+  if (!shared.memory) revive();
+  if (!shared.memory) throw new FourlaneError('load-failed', 'there is no memory for the engine after its crash');
+  try {
+    shared.workers = await startWorkers(shared.module, shared.memory, shared.threads - 1);
+  } catch (error) {
+    return report(loaded, 1, `after a crash ${shared.threads} could not be started: ${error.message}`);
+  }
+  goToWork();
+  return loaded;
+}
+
+function begin(name, what) {
+  try {
+    initSync(what);
+  } catch (error) {
+    refuse(name)(error);
+  }
+}
+
+function refuse(name) {
+  return (error) => {
+    throw new FourlaneError('load-failed', `${name} cannot be started: ${error.message}`, { cause: error });
+  };
+}
+
+/** Whether the module takes the memory of others: no other build imports one. */
+function isThreaded(module) {
+  return WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
+}
+
+/** `{ name, module }` of one of `FILES`. */
+async function compiled(file, { wasmPath, wasmBinary }) {
+  const name = `fourlane-${file}.wasm`;
+  const source = wasmBinary ?? (await fetched(await locate(file, name, wasmPath)));
   if (source === undefined) {
     throw new FourlaneError('load-failed', `${name} is not at ${wasmPath ?? 'its place beside the package'}`);
   }
-  try {
-    initSync({ module: await compile(source) });
-  } catch (error) {
-    throw new FourlaneError('load-failed', `${name} cannot be started: ${error.message}`, { cause: error });
-  }
-  return choice;
-}
-
-/** A Response, for the engine to compile while it comes. */
-function fetched(url) {
-  return url.protocol === 'file:' && isNode ? read(url) : request(url);
+  return { name, module: await compile(source).catch(refuse(name)) };
 }
 
 /** Compiles while the bytes come, if the server says what they are. */
@@ -70,6 +156,11 @@ async function compile(source) {
   if (!(source instanceof Response)) return WebAssembly.compile(source);
   if (source.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(source);
   return WebAssembly.compile(await source.arrayBuffer());
+}
+
+/** A Response, for the engine to compile while it comes; in Node the bytes of a file. */
+function fetched(url) {
+  return url.protocol === 'file:' && isNode ? read(url) : request(url);
 }
 
 function choose(wanted) {
@@ -87,8 +178,8 @@ function choose(wanted) {
 }
 
 /** `wasmPath` is the file itself or the folder that has it. */
-async function locate(variant, name, wasmPath) {
-  if (wasmPath === undefined) return FILES[variant]();
+async function locate(file, name, wasmPath) {
+  if (wasmPath === undefined) return FILES[file]();
   const url = await toUrl(wasmPath);
   return url.pathname.endsWith('.wasm') ? url : new URL(name, asFolder(url));
 }
@@ -136,11 +227,24 @@ function guard(call) {
     // A stack overflow is a RangeError, every other trap a RuntimeError.
     if (!(thrown instanceof WebAssembly.RuntimeError || thrown instanceof RangeError)) throw fromRust(thrown);
     epoch += 1;
-    restart();
+    revive();
     throw new FourlaneError(
       'crashed',
       'the engine crashed, probably for lack of memory; all that it held is lost, make new pipelines and sessions',
       { cause: thrown },
     );
+  }
+}
+
+/** Replaces the instance, whose state is undefined. Threads wait in the old one; a new pool comes with the next `load`. */
+function revive() {
+  if (!shared) return restart();
+  shared.workers?.terminate();
+  shared.workers = shared.memory = loading = undefined;
+  try {
+    shared.memory = sharedMemory(initialPages, shared.maximum);
+    restart(shared.memory);
+  } catch {
+    // The old memory may not be given back yet; `load` tries again.
   }
 }

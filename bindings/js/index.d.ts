@@ -39,15 +39,29 @@ export interface LoadOptions {
   worker?: boolean;
   /** Default: the best that the JavaScript engine runs. */
   variant?: Variant;
+  /**
+   * How many threads share the work, this one included; results are the same for any number. More than one takes a
+   * cross-origin isolated page and a worker (or Node); where that is not so there is one, and `Info.reason` says why.
+   * Default: as many as there are cores, but at most 4.
+   */
+  threads?: number;
+  /**
+   * Bytes to which the memory of an engine with several threads can grow. All of it is set aside when the engine starts,
+   * and phones refuse large amounts; where so much is refused it is halved. Default: 1 GiB.
+   */
+  maxMemory?: number;
   /** The .wasm file, or the folder that has it. Default: beside the package's modules. */
   wasmPath?: string | URL;
-  /** The .wasm itself, fetched or compiled by the caller; goes with `variant`. */
+  /** The .wasm itself, fetched or compiled by the caller; goes with `variant`, and may be a build with threads. */
   wasmBinary?: ArrayBuffer | Uint8Array<ArrayBuffer> | Response | WebAssembly.Module;
 }
 
 /** What was loaded, and why this. */
 export interface Info {
   variant: Variant;
+  /** How many threads share the work. */
+  threads: number;
+  /** Why this variant, and why so many threads. */
   reason: string;
   /** Whether it runs in a worker, and why so. */
   worker: boolean;

@@ -33,6 +33,8 @@ mod json;
 mod pipeline;
 #[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod safetensors;
+#[cfg(all(feature = "threads", target_arch = "wasm32", target_os = "unknown"))]
+mod threads;
 mod tokenizer;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod wasm;

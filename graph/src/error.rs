@@ -75,6 +75,14 @@ pub enum Error {
         /// The mode that would be taken without the option.
         best: &'static str,
     },
+    /// Threads of its own were asked for that a session cannot have.
+    #[error("a session cannot have {threads} threads of its own: {reason}")]
+    NoThreads {
+        /// The number in the options.
+        threads: usize,
+        /// Why not.
+        reason: String,
+    },
     /// The intermediate values of this input shape do not fit in memory.
     #[error("a run of this shape needs {bytes} bytes of memory, more than there are; use fewer or shorter texts")]
     OutOfMemory {

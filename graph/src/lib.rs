@@ -12,6 +12,7 @@ mod open;
 mod padding;
 pub mod passes;
 mod plan;
+mod pool;
 mod profile;
 mod session;
 mod sorted;

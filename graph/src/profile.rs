@@ -26,7 +26,8 @@ pub struct StepProfile<'a> {
 
 impl Session {
     /// As [`Session::run`], and tells `visit` of each step when it has run. `clock` gives the time now, in any unit: the
-    /// crate itself knows of no clock, since WebAssembly has none.
+    /// crate itself knows of no clock, since WebAssembly has none. All happens on the thread that calls, with those of its
+    /// rayon pool, if it is one of a pool; not on the session's own threads.
     ///
     /// # Errors
     /// As [`Session::run`].

@@ -10,6 +10,7 @@ use crate::padding::Padding;
 use crate::passes;
 use crate::passes::stack::{self, FEEDS, Stacked};
 use crate::plan::{Buffer, Plan, Step, View};
+use crate::pool::Pool;
 use crate::profile::Region;
 use crate::tensor::{Data, TensorView};
 use crate::weights::{Aligned, Halves, Integers, Weights};
@@ -28,6 +29,7 @@ pub struct Session {
     arena: Aligned,
     /// Whether floats are computed as onnxruntime does.
     literal: bool,
+    pool: Pool,
     fused: Vec<(&'static str, usize)>,
 }
 
@@ -84,11 +86,15 @@ pub struct Options {
     /// Whether weights that are f16 or bf16 in the file become f32, which takes twice the memory; the results are the
     /// same. In V8 products take 1.03 times as long with halves for 128 rows, 1.3 times for 16, 3 times for one.
     pub expand_halves: bool,
+    /// How many threads of its own the session runs on; results are the same for any number. 0, the default: none, it
+    /// runs on the thread that calls, and if that is one of a rayon pool, the others of the pool share the work. Without
+    /// the cargo feature `threads` only 0 and 1 are possible.
+    pub threads: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { optimize: true, literal: false, fast: false, integer_mode: None, expand_halves: false }
+        Options { optimize: true, literal: false, fast: false, integer_mode: None, expand_halves: false, threads: 0 }
     }
 }
 
@@ -96,7 +102,7 @@ impl Session {
     /// Improves the model, packs its weights and checks that every operator can run.
     ///
     /// # Errors
-    /// [`Error::InvalidModel`] and [`Error::Unsupported`], naming the node; [`Error::WrongMode`].
+    /// [`Error::InvalidModel`] and [`Error::Unsupported`], naming the node; [`Error::WrongMode`]; [`Error::NoThreads`].
     pub fn new(model: Model) -> Result<Session, Error> {
         Session::with_options(model, Options::default())
     }
@@ -120,8 +126,8 @@ impl Session {
         let integers = Integers::new(&options)?;
         let halves = if options.expand_halves { Halves::Expanded } else { Halves::Kept };
         let weights = take_weights(&mut model, stacked.as_mut().map(|stacked| &mut stacked.model), integers, halves)?;
-        let (plans, arena) = (Vec::new(), Aligned::default());
-        let session = Session { model, stacked, weights, symbols, limits, plans, arena, literal, fused };
+        let (plans, arena, pool) = (Vec::new(), Aligned::default(), Pool::new(options.threads)?);
+        let session = Session { model, stacked, weights, symbols, limits, plans, arena, literal, pool, fused };
         // What the smallest shape cannot do, no shape can: better said now than at the first text.
         session.plan(&vec![1; session.symbols.len()], None)?;
         Ok(session)
@@ -155,10 +161,12 @@ impl Session {
     /// [`Error::UnknownInput`], [`Error::MissingInput`], [`Error::WrongType`], [`Error::WrongShape`] before anything
     /// runs; [`Error::IndexOutOfRange`] when an id is over a table. The session can be used again after each.
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
-        Ok(self.execute(inputs, &mut exec::run)?)
+        let pool = self.pool.clone();
+        let index = pool.run(|| self.execute(inputs, &mut exec::run).map(|outputs| outputs.index))?;
+        Ok(Outputs { session: self, index })
     }
 
-    /// Runs `step` on each step.
+    /// Runs `step` on each step, on this thread.
     pub(crate) fn execute(
         &mut self,
         inputs: &[(&str, TensorView<'_>)],

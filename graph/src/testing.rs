@@ -68,7 +68,7 @@ impl Builder {
 
 /// What a pass must not change the meaning of.
 pub const LITERAL: Options =
-    Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false };
+    Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false, threads: 0 };
 
 /// Numbers in -1..1 without a pattern.
 pub fn noise(i: usize) -> f32 {

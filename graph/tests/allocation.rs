@@ -1,8 +1,11 @@
-//! From its second run of a shape on, a session allocates nothing.
+//! From its second run of a shape on, a session allocates nothing, on however many threads of a rayon pool it runs.
 
+#[cfg(feature = "threads")]
+use fourlane_graph::Options;
 use fourlane_graph::ir::{Activation, Binary, DType, Model, Moments, Node, Op, Port, PortDim, Tensor, ValueId};
 use fourlane_graph::{Data, Session, TensorView};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 struct Counting;
@@ -25,6 +28,9 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// Wide enough that threads share the work of a text of some length.
+const HIDDEN: usize = 128;
 
 /// An embedding, one layer of attention with a mask, a feed-forward layer, a classifier.
 fn model() -> Model {
@@ -49,8 +55,8 @@ fn model() -> Model {
     model.inputs = vec![port("ids", ids), port("mask", mask)];
     model.outputs = vec![Port { name: "logits".into(), value: logits, dtype: DType::F32, dims: None }];
     model.constants.extend([
-        (table, floats(&[50, 16])),
-        (weight, floats(&[16, 16])),
+        (table, floats(&[50, HIDDEN])),
+        (weight, floats(&[HIDDEN, HIDDEN])),
         (first, Tensor { shape: vec![], ..Tensor::vector_i64(&[0]) }),
         (axes, Tensor::vector_i64(&[1, 2])),
         (one, Tensor::scalar_f32(1.0)),
@@ -83,25 +89,54 @@ fn model() -> Model {
     model
 }
 
+/// Runs the model and gives how often that allocated.
+fn run(session: &mut Session, shape: [usize; 2]) -> usize {
+    static IDS: LazyLock<Vec<i64>> = LazyLock::new(|| (0..240).map(|i| i * 7 % 50).collect());
+    static MASK: LazyLock<Vec<i64>> = LazyLock::new(|| (0..240).map(|i| i64::from(i % 8 < 6)).collect());
+    let count = shape[0] * shape[1];
+    let view = |data| TensorView { shape: &shape, data };
+    let inputs = [("ids", view(Data::I64(&IDS[..count]))), ("mask", view(Data::I64(&MASK[..count])))];
+    let before = CALLS.load(Ordering::Relaxed);
+    let outputs = session.run(&inputs).unwrap();
+    assert!(outputs.get("logits").is_some_and(|logits| logits.data.len() == shape[0] * HIDDEN));
+    CALLS.load(Ordering::Relaxed) - before
+}
+
+const SHAPES: [[usize; 2]; 3] = [[1, 8], [6, 40], [3, 5]];
+
+// One after the other: the counter counts what any thread allocates.
 #[test]
 fn steady_state_allocates_nothing() {
     let mut session = Session::new(model()).unwrap();
-    let ids: Vec<i64> = (0..48).map(|i| i * 7 % 50).collect();
-    let mask: Vec<i64> = (0..48).map(|i| i64::from(i % 8 < 6)).collect();
-    let mut run = |shape: [usize; 2]| {
-        let count = shape[0] * shape[1];
-        let view = |data| TensorView { shape: &shape, data };
-        let before = CALLS.load(Ordering::Relaxed);
-        let inputs = [("ids", view(Data::I64(&ids[..count]))), ("mask", view(Data::I64(&mask[..count])))];
-        let outputs = session.run(&inputs).unwrap();
-        assert!(outputs.get("logits").is_some_and(|logits| logits.data.len() == shape[0] * 16));
-        CALLS.load(Ordering::Relaxed) - before
-    };
-    let shapes = [[1, 8], [6, 8], [3, 5]];
-    assert!(shapes.iter().all(|shape| run(*shape) > 0), "the first run of a shape plans: is the counter counting?");
-    for _ in 0..3 {
-        for shape in shapes {
-            assert_eq!(run(shape), 0, "a run of {shape:?} allocated");
-        }
+    let plans = SHAPES.iter().all(|shape| run(&mut session, *shape) > 0);
+    assert!(plans, "the first run of a shape plans: is the counter counting?");
+    for shape in SHAPES.into_iter().cycle().take(9) {
+        assert_eq!(run(&mut session, shape), 0, "a run of {shape:?} allocated");
     }
+    #[cfg(feature = "threads")]
+    in_pools();
+}
+
+#[cfg(feature = "threads")]
+fn in_pools() {
+    // Threads allocate what they keep when they first look for work.
+    let warm_up = |session: &mut Session| {
+        for shape in SHAPES.into_iter().cycle().take(300) {
+            run(session, shape);
+        }
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    pool.install(|| {
+        let mut session = Session::new(model()).unwrap();
+        warm_up(&mut session);
+        for shape in SHAPES.into_iter().cycle().take(300) {
+            assert_eq!(run(&mut session, shape), 0, "a run of {shape:?} allocated");
+        }
+    });
+    // What comes into a pool from outside goes through a queue that has blocks of 63.
+    let options = Options { threads: 3, ..Options::default() };
+    let mut session = Session::with_options(model(), options).unwrap();
+    warm_up(&mut session);
+    let count: usize = SHAPES.into_iter().cycle().take(630).map(|shape| run(&mut session, shape)).sum();
+    assert!(count <= 11, "{count} allocations in 630 runs");
 }

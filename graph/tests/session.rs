@@ -5,6 +5,10 @@ use fourlane_graph::{Data, Error, Session, TensorView};
 
 /// `table[ids] + positions[:seq]`, a table of 4 and positions of 3 rows.
 fn session() -> Session {
+    Session::new(model()).unwrap()
+}
+
+fn model() -> Model {
     let [ids, table, positions, zero, one, length, slice, x, y] = std::array::from_fn(|i| ValueId::new(i as u32));
     let floats = |rows: usize| {
         let data: Vec<u8> = (0..rows * 2).flat_map(|i| (i as f32).to_le_bytes()).collect();
@@ -18,7 +22,7 @@ fn session() -> Session {
         outputs: vec![output],
         name: name.into(),
     };
-    Session::new(Model {
+    Model {
         inputs: vec![port("ids", ids, DType::I64, Some(dims.to_vec()))],
         outputs: vec![port("y", y, DType::F32, None)],
         constants: [
@@ -36,8 +40,7 @@ fn session() -> Session {
             node("sum", Op::Binary(fourlane_graph::ir::Binary::Add), &[x, slice], y),
         ],
         value_count: 9,
-    })
-    .unwrap()
+    }
 }
 
 fn run(session: &mut Session, name: &str, shape: &[usize], data: Data) -> Result<Vec<f32>, Error> {
@@ -94,4 +97,16 @@ fn more_shapes_than_plans_are_kept() {
         let ids = vec![1; batch];
         assert_eq!(run(&mut session, "ids", &[batch, 1], Data::I64(&ids)).unwrap(), [2.0, 4.0].repeat(batch));
     }
+}
+
+#[cfg(not(feature = "threads"))]
+#[test]
+fn threads_need_their_feature() {
+    let options = |threads| fourlane_graph::Options { threads, ..Default::default() };
+    assert!(Session::with_options(model(), options(1)).is_ok());
+    let error = Session::with_options(model(), options(2)).err().unwrap().to_string();
+    assert!(
+        error.starts_with("a session cannot have 2 threads of its own: ") && error.contains("'threads'"),
+        "{error}"
+    );
 }

@@ -9,11 +9,15 @@
 //! Where panels have twelve columns a head of 64 fills five and a third of them. With panels of eight attention took 5 to
 //! 10 % less time, which is half a percent of a model, and its large products gain several from twelve.
 
-use crate::gemm::{Epilogue, MR, gemm, pack_b, packed_len};
+use crate::gemm::{Epilogue, MR, Panels, gemm, gemm_panels, pack_b, packed_len};
+use crate::parallel::{self, Grid};
 use crate::softmax::softmax;
+use crate::vector::span;
 
 /// Queries that go through together: enough to reuse the packed panels, with scores that fit the cache.
 const BLOCK: usize = 6 * MR;
+/// Softmax of a score takes as long as so many multiply-adds.
+const SOFTMAX: usize = 32;
 
 /// A matrix inside a larger one: row `r` starts at `data[r * stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +52,14 @@ pub struct Shape {
     pub scale: f32,
 }
 
-/// Floats of scratch memory that [`attention`] needs for `shape`.
-pub const fn scratch_len(shape: &Shape) -> usize {
+/// Floats of scratch memory that [`attention`] and [`heads`] need for `shape`, for as many threads as there are where this
+/// is called. With less the work is shared among fewer; a single thread's share is the least.
+pub fn scratch_len(shape: &Shape) -> usize {
+    head_len(shape).saturating_mul(parallel::threads())
+}
+
+/// A thread's share of it.
+const fn head_len(shape: &Shape) -> usize {
     packed_len(shape.head_dim, shape.seq_k)
         .saturating_add(packed_len(shape.seq_k, shape.v_dim))
         .saturating_add(BLOCK.saturating_mul(shape.seq_k))
@@ -72,8 +82,52 @@ pub fn attention(
     out_stride: usize,
     scratch: &mut [f32],
 ) {
+    heads(shape, 1, q, k, v, &|_| mask, out, out_stride, scratch);
+}
+
+/// [`attention`] of several heads whose columns are side by side in Q, K, V and `out`; `mask` gives each its mask.
+///
+/// Threads, if there are several, share out the heads.
+///
+/// # Panics
+/// As [`attention`], and if rows of `out` overlap.
+pub fn heads<'a>(
+    shape: &Shape,
+    count: usize,
+    q: Rows,
+    k: Rows,
+    v: Rows,
+    mask: &(dyn Fn(usize) -> Option<Mask<'a>> + Sync),
+    out: &mut [f32],
+    out_stride: usize,
+    scratch: &mut [f32],
+) {
+    let &Shape { seq_q, seq_k, head_dim, v_dim, .. } = shape;
+    let cols = count.saturating_mul(v_dim);
+    assert!(scratch.len() >= head_len(shape), "attention: scratch is too short");
+    assert!(out.len() >= span(seq_q, cols, out_stride), "attention: out is too short");
+    assert!(seq_q <= 1 || out_stride >= cols, "attention: rows of out overlap");
+    if seq_q == 0 {
+        return;
+    }
+    let out = Grid::new(out, out_stride);
+    let work = [count, seq_q, seq_k, head_dim + v_dim + SOFTMAX].into_iter().fold(1, usize::saturating_mul);
+    parallel::for_each_with(count, work, scratch, head_len(shape), |head, scratch| {
+        // SAFETY: every head has other columns.
+        let out = unsafe { out.share() }.from(head * v_dim);
+        let part = |rows, dim| columns_from(rows, head * dim);
+        attend(shape, part(q, head_dim), part(k, head_dim), part(v, v_dim), mask(head), out, scratch);
+    });
+}
+
+/// Without the first columns.
+fn columns_from(rows: Rows<'_>, start: usize) -> Rows<'_> {
+    Rows { data: from(rows.data, start), ..rows }
+}
+
+/// One head.
+fn attend(shape: &Shape, q: Rows, k: Rows, v: Rows, mask: Option<Mask>, out: Grid<f32>, scratch: &mut [f32]) {
     let &Shape { seq_q, seq_k, head_dim, v_dim, scale } = shape;
-    assert!(scratch.len() >= scratch_len(shape), "attention: scratch is too short");
     let (packed_k, scratch) = scratch.split_at_mut(packed_len(head_dim, seq_k));
     let (packed_v, scratch) = scratch.split_at_mut(packed_len(seq_k, v_dim));
     pack_b(head_dim, seq_k, k.data, 1, k.stride, packed_k);
@@ -92,8 +146,10 @@ pub fn attention(
         };
         gemm(rows, seq_k, head_dim, from(q.data, i * q.stride), q.stride, packed_k, scores, seq_k, &epilogue);
         softmax(scores, rows, seq_k);
-        let out = &mut out[i * out_stride..];
-        gemm(rows, v_dim, seq_k, scores, seq_k, packed_v, out, out_stride, &Epilogue::default());
+        // SAFETY: this one is not used while that is.
+        let out = unsafe { out.share() }.from(i * out.stride());
+        let packed_v = Panels::Packed(packed_v);
+        gemm_panels(rows, v_dim, seq_k, scores, seq_k, packed_v, &mut [], out, &Epilogue::default());
     }
 }
 

@@ -7,6 +7,7 @@
 
 use crate::arch::F32x4;
 use crate::nest::Nest;
+use crate::parallel::{for_each_chunk, part};
 use crate::slices::zip;
 use crate::vector::FloatVector;
 use bytemuck::cast_slice;
@@ -31,6 +32,9 @@ pub enum BinaryOp {
     /// The larger one; NaN if either is.
     Max,
 }
+
+/// An element takes as long as so many multiply-adds.
+const WORK: usize = 8;
 
 /// Elements of the buffer of an operand that is not contiguous.
 const BUFFER: usize = 256;
@@ -59,6 +63,25 @@ pub fn broadcast(
     if out.is_empty() {
         return;
     }
+    let work = out.len().saturating_mul(WORK);
+    if let Some(axis) = shape.iter().position(|&len| len > 1)
+        && part(shape[axis], 1, work) < shape[axis]
+    {
+        let (height, width) = (part(shape[axis], 1, work), out.len() / shape[axis]);
+        return for_each_chunk(out, height * width, work, |i, out| {
+            let mut rows = [1; MAX_RANK];
+            rows[..shape.len()].copy_from_slice(shape);
+            rows[axis] = out.len() / width;
+            let nest = Nest::new(&rows[..shape.len()], [cast_slice(a_strides), cast_slice(b_strides)]);
+            let [a, b] = [(a, a_strides), (b, b_strides)].map(|(x, strides)| &x[i * height * strides[axis]..]);
+            apply(op, &nest, a, b, out);
+        });
+    }
+    apply(op, &nest, a, b, out);
+}
+
+/// [`broadcast`] on this thread.
+fn apply(op: BinaryOp, nest: &Nest<2>, a: &[f32], b: &[f32], out: &mut [f32]) {
     let (len, [a_stride, b_stride]) = nest.inner(0);
     let mut a = Operand::new(a, a_stride as usize);
     let mut b = Operand::new(b, b_stride as usize);

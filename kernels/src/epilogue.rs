@@ -8,6 +8,7 @@
 use crate::Activation;
 use crate::arch::F32x4;
 use crate::math;
+use crate::parallel::Grid;
 use crate::slices::{map, zip_in_place};
 use crate::vector::{FloatVector, span};
 
@@ -49,8 +50,8 @@ impl Epilogue<'_> {
     }
 
     /// Finishes the columns `j..j + width` of the rows `i..i + rows` of the product in C.
-    pub(crate) fn apply(&self, c: &mut [f32], c_stride: usize, i: usize, rows: usize, j: usize, width: usize) {
-        let mut tile = Tile { c, c_stride, i, rows, j, width };
+    pub(crate) fn apply(&self, c: &mut Grid<f32>, i: usize, rows: usize, j: usize, width: usize) {
+        let mut tile = Tile { c, i, rows, j, width };
         let alpha = F32x4::splat(self.alpha);
         if let Some(bias) = self.bias {
             let bias = &bias[j..j + width];
@@ -76,21 +77,20 @@ impl Epilogue<'_> {
 }
 
 /// Some rows and columns of C.
-struct Tile<'a> {
-    c: &'a mut [f32],
-    c_stride: usize,
+struct Tile<'a, 'c> {
+    c: &'a mut Grid<'c, f32>,
     i: usize,
     rows: usize,
     j: usize,
     width: usize,
 }
 
-impl Tile<'_> {
+impl Tile<'_, '_> {
     /// Calls `f` with the index and the elements of every row.
     #[inline(always)]
     fn each_row(&mut self, f: impl Fn(usize, &mut [f32])) {
         for i in self.i..self.i + self.rows {
-            f(i, &mut self.c[i * self.c_stride + self.j..][..self.width]);
+            f(i, self.c.row(i, self.j, self.width));
         }
     }
 

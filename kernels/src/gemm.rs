@@ -32,13 +32,18 @@
 //! to read ahead then, and 3x12 is slower than 4x8 would be: by 7 % with 16 rows, by nothing with 128. To use an
 //! expanded panel in pieces that fit the L1 cache loses another 3 %.
 //!
+//! Threads, if there are several, share out groups of columns within blocks of rows: short texts are a few rows, and then
+//! the time goes into reading B, of which each thread reads its columns only.
+//!
 //! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, and one
 //! stream too few reads to fill the time that memory takes: such a tile spans up to four panels.
 
 use crate::ahead::{Ahead, touch};
 use crate::arch::{F32x4, FUSED};
+use crate::parallel::{self, Grid};
 use crate::vector::{FloatVector, LANES, span};
 use std::array::from_fn;
+use std::ops::Range;
 
 pub use crate::epilogue::Epilogue;
 
@@ -79,8 +84,14 @@ pub const fn packed_len(k: usize, n: usize) -> usize {
     k.saturating_mul(n.div_ceil(NR).saturating_mul(NR))
 }
 
-/// Floats of scratch space that a GEMM with a compressed B, `[k, n]`, needs, whatever `n` is.
-pub const fn scratch_len(k: usize) -> usize {
+/// Floats of scratch space that a GEMM with a compressed B, `[k, n]`, needs, whatever `n` is, for as many threads as there
+/// are where this is called. With less the work is shared among fewer; a single thread's share is the least.
+pub fn scratch_len(k: usize) -> usize {
+    expanded_len(k).saturating_mul(parallel::threads())
+}
+
+/// A thread's share of it.
+pub(crate) const fn expanded_len(k: usize) -> usize {
     packed_len(k, MAX_PANELS * NR)
 }
 
@@ -153,7 +164,7 @@ pub fn gemm(
     epilogue: &Epilogue,
 ) {
     assert!(packed_b.len() == packed_len(k, n), "gemm: packed_b has the wrong length");
-    gemm_panels(m, n, k, a, a_stride, Panels::Packed(packed_b), c, c_stride, epilogue);
+    gemm_panels(m, n, k, a, a_stride, Panels::Packed(packed_b), &mut [], Grid::new(c, c_stride), epilogue);
 }
 
 /// [`gemm`] with panels of B from anywhere.
@@ -163,47 +174,53 @@ pub(crate) fn gemm_panels(
     k: usize,
     a: &[f32],
     a_stride: usize,
-    mut b: Panels,
-    c: &mut [f32],
-    c_stride: usize,
+    b: Panels,
+    scratch: &mut [f32],
+    c: Grid<f32>,
     epilogue: &Epilogue,
 ) {
     assert!(a.len() >= span(m, k, a_stride), "gemm: a is too short");
-    assert!(c.len() >= span(m, n, c_stride), "gemm: c is too short");
-    assert!(m <= 1 || c_stride >= n, "gemm: rows of c overlap");
+    assert!(c.len() >= span(m, n, c.stride()), "gemm: c is too short");
+    assert!(m <= 1 || c.stride() >= n, "gemm: rows of c overlap");
     epilogue.check(m, n);
     // Without columns A takes no memory, and its stride may be anything.
     let a_stride = if k == 0 { 0 } else { a_stride };
-    let gemm = Gemm { n, k, a, a_stride, c_stride, epilogue };
-    let rows = match b {
-        Panels::Packed(_) => MC,
-        Panels::Expanded { .. } => (EXPANDED / k.max(1)).max(MR) / MR * MR,
+    let gemm = Gemm { k, a, a_stride, b, epilogue };
+    let (rows, share) = match b {
+        Panels::Packed(_) => (MC, 0),
+        Panels::Expanded(_) => ((EXPANDED / k.max(1)).max(MR) / MR * MR, expanded_len(k)),
     };
-    for i in (0..m).step_by(rows) {
-        gemm.rows(i, rows.min(m - i), &mut b, c);
-    }
+    let work = m.saturating_mul(n).saturating_mul(k);
+    let width = parallel::part(n, FINISH, work);
+    let groups = n.div_ceil(width);
+    parallel::for_each_with(m.div_ceil(rows) * groups, work, scratch, share, |task, scratch| {
+        let (i, j) = (task / groups * rows, task % groups * width);
+        // SAFETY: every task has other rows or other columns.
+        let mut c = unsafe { c.share() };
+        gemm.rows(i, rows.min(m - i), j..n.min(j + width), scratch, &mut c);
+    });
 }
 
 /// Where a GEMM takes its panels of B from.
+#[derive(Clone, Copy)]
 pub(crate) enum Panels<'a> {
     /// All of them, as [`pack_b`] leaves them.
     Packed(&'a [f32]),
-    /// Nowhere yet: they are made when their turn comes.
-    Expanded {
-        /// Fills one panel, `[k, NR]`, given its first column. Beyond the last column of B anything will do.
-        expand: &'a dyn Fn(usize, &mut [f32]),
-        /// At least [`scratch_len`] floats.
-        scratch: &'a mut [f32],
-    },
+    /// Nowhere yet: they are made when their turn comes, by what fills one panel, `[k, NR]`, given its first column.
+    /// Beyond the last column of B anything will do.
+    Expanded(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
-impl Panels<'_> {
+impl<'a> Panels<'a> {
     /// `count` panels of `k` rows from column `j` on.
-    fn take(&mut self, k: usize, j: usize, count: usize) -> &[f32] {
+    fn take<'s>(self, k: usize, j: usize, count: usize, scratch: &'s mut [f32]) -> &'s [f32]
+    where
+        'a: 's,
+    {
         let len = k * NR;
         match self {
             Panels::Packed(panels) => &panels[k * j..][..count * len],
-            Panels::Expanded { expand, scratch } => {
+            Panels::Expanded(expand) => {
                 for p in 0..count {
                     expand(j + p * NR, &mut scratch[p * len..][..len]);
                 }
@@ -215,18 +232,17 @@ impl Panels<'_> {
 
 /// The arguments of [`gemm`] that all tiles share; their lengths have been checked.
 struct Gemm<'a> {
-    n: usize,
     k: usize,
     a: &'a [f32],
     a_stride: usize,
-    c_stride: usize,
+    b: Panels<'a>,
     epilogue: &'a Epilogue<'a>,
 }
 
 impl Gemm<'_> {
-    /// Computes `rows` rows of C from row `i` on.
-    fn rows(&self, i: usize, rows: usize, b: &mut Panels, c: &mut [f32]) {
-        let depth = match b {
+    /// Computes these columns of `rows` rows of C from row `i` on.
+    fn rows(&self, i: usize, rows: usize, columns: Range<usize>, scratch: &mut [f32], c: &mut Grid<f32>) {
+        let depth = match self.b {
             // In equal parts.
             Panels::Packed(_) if rows > MR => self.k.div_ceil(self.k.div_ceil(DEPTH).max(1)).max(1),
             // One tile reads a panel once, and a panel is expanded in one piece.
@@ -234,22 +250,32 @@ impl Gemm<'_> {
         };
         // Once even if k is zero: C is written all the same.
         for l in (0..self.k.max(1)).step_by(depth) {
-            self.block(i, rows, l, depth.min(self.k - l), b, c);
+            self.block(i, rows, l, depth.min(self.k - l), columns.clone(), scratch, c);
         }
     }
 
     /// Adds the products of `depth` elements from `l` on of these rows and of columns of B.
-    fn block(&self, i: usize, rows: usize, l: usize, depth: usize, b: &mut Panels, c: &mut [f32]) {
+    fn block(
+        &self,
+        i: usize,
+        rows: usize,
+        l: usize,
+        depth: usize,
+        columns: Range<usize>,
+        scratch: &mut [f32],
+        c: &mut Grid<f32>,
+    ) {
         let is_last = l + depth == self.k;
         let tiles = rows.div_ceil(MR);
         // Bytes of the next panel that a tile reads in every step.
         let ahead_step = NR * size_of::<f32>() / tiles;
+        let (mut j, n) = (columns.start, columns.end);
         // Columns before this one are finished.
-        let (mut j, mut finished) = (0, 0);
-        while j < self.n {
-            let panels = if (self.n - j) / NR >= panels(rows) { panels(rows) } else { 1 };
+        let mut finished = j;
+        while j < n {
+            let panels = if (n - j) / NR >= panels(rows) { panels(rows) } else { 1 };
             // With a single tile there is nothing to wait behind.
-            let next = match b {
+            let next = match self.b {
                 Panels::Packed(b) if tiles > 1 => b.get(self.k * (j + NR) + l * NR..).unwrap_or_default(),
                 _ => &[],
             };
@@ -258,28 +284,29 @@ impl Gemm<'_> {
                 let start = next.as_ptr().align_offset(PAGE * size_of::<f32>());
                 next.iter().skip(start).step_by(PAGE).for_each(touch);
             }
-            let b = b.take(self.k, j, panels);
+            let b = self.b.take(self.k, j, panels, scratch);
+            let width = (panels * NR).min(n - j);
             for (t, r) in (0..rows).step_by(MR).enumerate() {
                 let ahead = Ahead::new(bytemuck::cast_slice(next), t, depth, ahead_step);
-                self.tile(i + r, MR.min(rows - r), l, depth, j, panels, b, ahead, c);
+                self.tile(i + r, MR.min(rows - r), l, depth, j, width, panels, b, ahead, c);
             }
-            j = self.n.min(j + panels * NR);
+            j += width;
             // Few rows are finished in one piece.
-            if is_last && (j == self.n || rows >= MR && j - finished >= FINISH) {
+            if is_last && (j == n || rows >= MR && j - finished >= FINISH) {
                 self.finish(i, rows, finished, j - finished, c);
                 finished = j;
             }
         }
     }
 
-    fn finish(&self, i: usize, rows: usize, j: usize, width: usize, c: &mut [f32]) {
+    fn finish(&self, i: usize, rows: usize, j: usize, width: usize, c: &mut Grid<f32>) {
         if !self.epilogue.is_identity() {
-            self.epilogue.apply(c, self.c_stride, i, rows, j, width);
+            self.epilogue.apply(c, i, rows, j, width);
         }
     }
 
-    /// Does this for `rows` rows from row `i` and the columns of `panels` panels, which are `b`, from column `j` of C,
-    /// and reads ahead meanwhile.
+    /// Does this for `rows` rows from row `i` and `width` columns from column `j` of C, those of `panels` panels, which
+    /// are `b`, and reads ahead meanwhile.
     fn tile(
         &self,
         i: usize,
@@ -287,24 +314,23 @@ impl Gemm<'_> {
         l: usize,
         depth: usize,
         j: usize,
+        width: usize,
         panels: usize,
         b: &[f32],
         ahead: Ahead,
-        c: &mut [f32],
+        c: &mut Grid<f32>,
     ) {
-        let width = (panels * NR).min(self.n - j);
         let a = self.a.as_ptr().wrapping_add(i * self.a_stride + l);
         let b = b.as_ptr().wrapping_add(l * NR);
-        let c = &mut c[i * self.c_stride + j..];
         // The last panel may be wider than what is left of C; only then the tile goes through a buffer.
         let mut buffer = [0.0; MR * NR];
         let whole = width == panels * NR;
         if !whole && l > 0 {
             for r in 0..rows {
-                buffer[r * NR..][..width].copy_from_slice(&c[r * self.c_stride..][..width]);
+                buffer[r * NR..][..width].copy_from_slice(c.row(i + r, j, width));
             }
         }
-        let (target, stride) = if whole { (c.as_mut_ptr(), self.c_stride) } else { (buffer.as_mut_ptr(), NR) };
+        let (target, stride) = if whole { (c.pointer(i, j), c.stride()) } else { (buffer.as_mut_ptr(), NR) };
         let microkernel = match (rows, panels) {
             (1, MAX_PANELS) => microkernel::<1, MAX_PANELS>,
             (2, PANELS_2) => microkernel::<2, PANELS_2>,
@@ -319,7 +345,7 @@ impl Gemm<'_> {
         unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride, ahead) };
         if !whole {
             for r in 0..rows {
-                c[r * self.c_stride..][..width].copy_from_slice(&buffer[r * NR..][..width]);
+                c.row(i + r, j, width).copy_from_slice(&buffer[r * NR..][..width]);
             }
         }
     }

@@ -17,7 +17,8 @@
 //! blocks take longer than large ones: with a block, scales and zero points of eight rows are collected.
 
 use crate::arch::{F32x4, I32x4};
-use crate::gemm::{Epilogue, NR, Panels, gemm_panels};
+use crate::gemm::{Epilogue, NR, Panels, expanded_len, gemm_panels};
+use crate::parallel::Grid;
 use crate::vector::{FloatVector, IntVector, LANES};
 use std::array::from_fn;
 
@@ -214,9 +215,9 @@ pub fn gemm(
         Zero::Floats(zeros) => !code.has_table() && zeros.len() == b.scales.len(),
     };
     assert!(zeros, "gemm_blocks: zero_points has the wrong length");
-    assert!(scratch.len() >= scratch_len(k), "gemm_blocks: scratch is too short");
+    assert!(scratch.len() >= expanded_len(k), "gemm_blocks: scratch is too short");
     let expand = |j: usize, panel: &mut [f32]| b.expand(n, k, j, panel);
-    gemm_panels(m, n, k, a, a_stride, Panels::Expanded { expand: &expand, scratch }, c, c_stride, epilogue);
+    gemm_panels(m, n, k, a, a_stride, Panels::Expanded(&expand), scratch, Grid::new(c, c_stride), epilogue);
 }
 
 /// Writes a row of a matrix `[n, k]` to `out`, which has `k` elements.

@@ -11,7 +11,8 @@
 //! denormal floats, with which many processors are slow.
 
 use crate::arch::{F32x4, I32x4};
-use crate::gemm::{Epilogue, NR, Panels, gemm_panels, pack_panels};
+use crate::gemm::{Epilogue, NR, Panels, expanded_len, gemm_panels, pack_panels};
+use crate::parallel::Grid;
 use crate::slices::store;
 use crate::vector::{FloatVector, IntVector, LANES};
 
@@ -70,9 +71,9 @@ pub fn gemm(
     scratch: &mut [f32],
 ) {
     assert!(packed_b.bits().len() == packed_len(k, n), "gemm_half: packed_b has the wrong length");
-    assert!(scratch.len() >= scratch_len(k), "gemm_half: scratch is too short");
+    assert!(scratch.len() >= expanded_len(k), "gemm_half: scratch is too short");
     let expand = |j: usize, panel: &mut [f32]| to_f32(packed_b.part(j * k, k * NR), panel);
-    gemm_panels(m, n, k, a, a_stride, Panels::Expanded { expand: &expand, scratch }, c, c_stride, epilogue);
+    gemm_panels(m, n, k, a, a_stride, Panels::Expanded(&expand), scratch, Grid::new(c, c_stride), epilogue);
 }
 
 /// Converts exactly; NaN stays NaN.

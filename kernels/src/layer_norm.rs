@@ -5,6 +5,7 @@
 //! product with the reciprocal rounds once more: a model that quantises the result agrees more often.
 
 use crate::arch::F32x4;
+use crate::parallel::for_each_chunk;
 use crate::slices::{load, starts, store, sum};
 use crate::vector::FloatVector;
 
@@ -26,10 +27,8 @@ pub fn layer_norm(
     assert!(x.len() == out.len(), "layer_norm: x and out differ in length");
     check(x, rows, cols, scale, bias);
     if cols > 0 {
-        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(cols)) {
-            out.copy_from_slice(x);
-            normalize(out, scale, bias, epsilon);
-        }
+        out.copy_from_slice(x);
+        normalize_rows(out, cols, scale, bias, epsilon);
     }
 }
 
@@ -47,7 +46,7 @@ pub fn layer_norm_in_place(
 ) {
     check(x, rows, cols, scale, bias);
     if cols > 0 {
-        x.chunks_exact_mut(cols).for_each(|row| normalize(row, scale, bias, epsilon));
+        normalize_rows(x, cols, scale, bias, epsilon);
     }
 }
 
@@ -55,6 +54,14 @@ pub(crate) fn check(x: &[f32], rows: usize, cols: usize, scale: Option<&[f32]>, 
     assert!(Some(x.len()) == rows.checked_mul(cols), "layer_norm: x is not [rows, cols]");
     assert!(scale.is_none_or(|scale| scale.len() == cols), "layer_norm: scale is not [cols]");
     assert!(bias.is_none_or(|bias| bias.len() == cols), "layer_norm: bias is not [cols]");
+}
+
+/// Normalising an element takes as long as so many multiply-adds.
+const WORK: usize = 16;
+
+fn normalize_rows(x: &mut [f32], cols: usize, scale: Option<&[f32]>, bias: Option<&[f32]>, epsilon: f32) {
+    let work = x.len().saturating_mul(WORK);
+    for_each_chunk(x, cols, work, |_, row| normalize(row, scale, bias, epsilon));
 }
 
 fn normalize(row: &mut [f32], scale: Option<&[f32]>, bias: Option<&[f32]>, epsilon: f32) {

@@ -28,6 +28,7 @@ pub mod layer_norm;
 pub mod literal;
 mod math;
 mod nest;
+mod parallel;
 pub mod quantize;
 pub mod reduce;
 #[doc(hidden)]
@@ -41,3 +42,4 @@ mod vector;
 pub use activation::Activation;
 pub use arch::NAME as INSTRUCTION_SET;
 pub use element::Element;
+pub use parallel::threads;

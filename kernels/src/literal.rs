@@ -69,7 +69,7 @@ pub fn gemm(
         }
     }
     if !epilogue.is_identity() && m > 0 {
-        epilogue.apply(c, c_stride, 0, m, 0, n);
+        epilogue.apply(&mut crate::parallel::Grid::new(c, c_stride), 0, m, 0, n);
     }
 }
 

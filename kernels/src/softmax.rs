@@ -6,9 +6,13 @@
 
 use crate::arch::F32x4;
 use crate::math::exp_flush;
+use crate::parallel::for_each_chunk;
 use crate::slices::{load, map, max};
 use crate::vector::{FloatVector, LANES};
 use std::array::from_fn;
+
+/// An element takes as long as so many multiply-adds.
+const WORK: usize = 32;
 
 /// Replaces every row of `x`, `[rows, cols]`, by its softmax.
 ///
@@ -19,7 +23,8 @@ use std::array::from_fn;
 pub fn softmax(x: &mut [f32], rows: usize, cols: usize) {
     assert!(Some(x.len()) == rows.checked_mul(cols), "softmax: x is not [rows, cols]");
     if cols > 0 {
-        x.chunks_exact_mut(cols).for_each(softmax_row);
+        let work = x.len().saturating_mul(WORK);
+        for_each_chunk(x, cols, work, |_, row| softmax_row(row));
     }
 }
 

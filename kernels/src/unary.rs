@@ -5,6 +5,7 @@
 //! compiled, for size, with the crate that calls it.
 
 use crate::math;
+use crate::parallel::{for_each_chunk, part};
 use crate::slices::map;
 
 /// A function of one number, see [`apply`].
@@ -46,9 +47,17 @@ pub enum UnaryOp {
     GeluTanh,
 }
 
+/// An element takes as long as so many multiply-adds.
+const WORK: usize = 16;
+
 /// Applies `op` to every element of `x` in place.
 #[inline]
 pub fn apply(op: UnaryOp, x: &mut [f32]) {
+    let work = x.len().saturating_mul(WORK);
+    for_each_chunk(x, part(x.len(), 16, work), work, |_, x| apply_here(op, x));
+}
+
+fn apply_here(op: UnaryOp, x: &mut [f32]) {
     match op {
         UnaryOp::Abs => each(x, f32::abs),
         UnaryOp::Neg => each(x, |x| -x),

@@ -1,14 +1,15 @@
 //! `cargo xtask build [--no-default-features] [--features FEATURES]`: the npm package in `bindings/pkg`, complete and
 //! ready to publish.
 //!
-//! Two builds of the engine, with and without relaxed SIMD, share one JavaScript glue: a page fetches one of them.
+//! Four builds of the engine, with and without relaxed SIMD, with and without threads, share one JavaScript glue: a page
+//! fetches one of them.
 //! Each goes through cargo and wasm-bindgen (a library here, so its version is the one in Cargo.lock), and is read once
 //! more to hold it to its instruction set. wasm-opt was tried and left out: at -O3 and -Os the files are 7 % smaller
 //! as they are, 3 % larger in brotli bytes, and not faster; no single pass gains more than 1 %. LLVM's ABI that returns pairs
 //! as two values (`experimental-mv`) is 4 % smaller, and miscompiles the executor.
 
 use crate::shell::{announce, cargo, copy_into, list, make_folder, read, remove_folder, write};
-use crate::{Result, opcodes, project, shell, tools};
+use crate::{Result, glue, opcodes, project, shell, tools};
 use std::path::Path;
 use std::time::SystemTime;
 use wasm_bindgen_cli_support::Bindgen;
@@ -27,6 +28,21 @@ pub struct Variant {
 pub const VARIANTS: [Variant; 2] = [
     Variant { name: "simd128", features: "-Ctarget-feature=+simd128", relaxed: false },
     Variant { name: "relaxed", features: "-Ctarget-feature=+simd128,+relaxed-simd", relaxed: true },
+];
+
+/// What a build with threads has beside its variant's features. Its memory is shared: JavaScript makes it, of a size that
+/// may be less than the largest that the module allows.
+const THREADS: [&str; 10] = [
+    "-Ctarget-feature=+atomics,+bulk-memory,+mutable-globals",
+    "-Clink-arg=--shared-memory",
+    "-Clink-arg=--import-memory",
+    "-Clink-arg=--initial-memory=4194304",
+    "-Clink-arg=--max-memory=4294967296",
+    "-Clink-arg=--export=__wasm_init_tls",
+    "-Clink-arg=--export=__tls_size",
+    "-Clink-arg=--export=__tls_align",
+    "-Clink-arg=--export=__tls_base",
+    "-Clink-arg=--export=__heap_base",
 ];
 
 /// A panic is a trap at once: no message, which no page would show, nor the code that formats it, nor names of files.
@@ -58,13 +74,9 @@ fn package_with(features: &[String]) -> Result {
     let package = project::package();
     make_folder(&package)?;
 
-    let mut glue = Vec::new();
-    for variant in &VARIANTS {
-        glue.push(engine(variant, features, &package)?);
-    }
-    if glue.windows(2).any(|pair| pair[0] != pair[1]) {
-        return Err("the builds need different JavaScript glue; one import or export is conditional".into());
-    }
+    let all = |threads| VARIANTS.iter().map(|variant| engine(variant, threads, features, &package)).collect();
+    let (single, threaded): (Result<Vec<_>>, Result<Vec<_>>) = (all(false), all(true));
+    let glue = glue::merge(&single?, &threaded?)?;
     let scripts = project::target().join("scripts");
     remove_folder(&scripts)?;
     make_folder(&scripts)?;
@@ -74,7 +86,7 @@ fn package_with(features: &[String]) -> Result {
             copy_into(&file, &package)?;
         }
     }
-    write(&scripts.join("wasm.js"), glue[0].as_bytes())?;
+    write(&scripts.join("wasm.js"), glue.as_bytes())?;
     shell::run(tools::node()?.arg("bundle.js").args([&scripts, &package]))?;
     for file in list(&project::root())?.into_iter().chain([project::bindings().join("README.md")]) {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -87,18 +99,20 @@ fn package_with(features: &[String]) -> Result {
 }
 
 /// Builds one engine into the package and gives its glue.
-fn engine(variant: &Variant, features: &[String], package: &Path) -> Result<String> {
-    let (wasm, glue) = compile(variant, features, false)?;
-    opcodes::check(&wasm, variant)?;
-    write(&package.join(format!("fourlane-{}.wasm", variant.name)), &wasm)?;
+fn engine(variant: &Variant, threads: bool, features: &[String], package: &Path) -> Result<String> {
+    let (wasm, glue) = compile(variant, threads, features, false)?;
+    let file = format!("fourlane-{}.wasm", name(variant, threads));
+    opcodes::check(&file, &wasm, variant, threads)?;
+    write(&package.join(file), &wasm)?;
     Ok(glue)
 }
 
 /// Builds one engine, with or without the names of its functions, and gives it and its glue.
-pub fn compile(variant: &Variant, features: &[String], names: bool) -> Result<(Vec<u8>, String)> {
-    announce(&format!("engine, {} {}", variant.name, features.join(" ")));
-    let target = project::target().join(format!("wasm-{}", variant.name));
-    run_cargo(variant, features, &target)?;
+pub fn compile(variant: &Variant, threads: bool, features: &[String], names: bool) -> Result<(Vec<u8>, String)> {
+    let name = name(variant, threads);
+    announce(&format!("engine, {name} {}", features.join(" ")));
+    let target = project::target().join(format!("wasm-{name}"));
+    run_cargo(variant, threads, features, &target)?;
     let compiled = target.join("wasm32-unknown-unknown/wasm/fourlane.wasm");
 
     let fail = |error| format!("wasm-bindgen: {error:#}");
@@ -111,13 +125,20 @@ pub fn compile(variant: &Variant, features: &[String], names: bool) -> Result<(V
     Ok((output.wasm_mut().emit_wasm(), output.js().to_owned()))
 }
 
-fn run_cargo(variant: &Variant, features: &[String], target: &Path) -> Result {
+/// In file names.
+fn name(variant: &Variant, threads: bool) -> String {
+    format!("{}{}", variant.name, if threads { "-threads" } else { "" })
+}
+
+fn run_cargo(variant: &Variant, threads: bool, features: &[String], target: &Path) -> Result {
     let mut flags = vec![variant.features];
     flags.extend(PANICS);
+    flags.extend(THREADS.iter().filter(|_| threads));
     shell::run(
         cargo()
             .args(["build", "--package", "fourlane", "--lib", "--profile", "wasm"])
             .args(features)
+            .args(["--features", "threads"].iter().filter(|_| threads))
             .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
             .arg(target)
             .args(STANDARD_LIBRARY)

@@ -41,7 +41,7 @@ struct Group {
 }
 
 pub fn report(variant: &Variant, features: &[String]) -> Result {
-    let (named, _) = build::compile(variant, features, true)?;
+    let (named, _) = build::compile(variant, false, features, true)?;
     let module = parse(&named).map_err(|error| format!("the engine cannot be read: {error}"))?;
     let code: usize = module.functions.iter().map(|function| function.body.len()).sum();
     let data: usize = module.data.iter().map(Range::len).sum();

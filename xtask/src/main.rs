@@ -8,6 +8,7 @@ mod build;
 mod conformance;
 mod demo;
 mod functions;
+mod glue;
 mod inspect;
 mod opcodes;
 mod project;

@@ -8,9 +8,9 @@ use crate::build::Variant;
 use wasmparser::{Operator, Parser, Payload, Validator, WasmFeatures};
 
 /// Fails if the module does not fit the variant.
-pub fn check(wasm: &[u8], variant: &Variant) -> Result {
-    let file = format!("fourlane-{}.wasm", variant.name);
+pub fn check(file: &str, wasm: &[u8], variant: &Variant, threads: bool) -> Result {
     let base = WasmFeatures::WASM2.union(WasmFeatures::SIMD).difference(WasmFeatures::RELAXED_SIMD);
+    let base = if threads { base.union(WasmFeatures::THREADS) } else { base.difference(WasmFeatures::THREADS) };
     if !variant.relaxed {
         return validate(wasm, base).map_err(|error| format!("{file} holds opcodes beyond SIMD: {error}"));
     }
@@ -78,19 +78,19 @@ mod tests {
     #[test]
     fn each_build_passes_with_its_own_opcodes() {
         let [simd128, variant] = &VARIANTS;
-        assert_eq!(check(&plain_simd(), simd128), Ok(()));
-        assert_eq!(check(&relaxed(), variant), Ok(()));
+        assert_eq!(check("x.wasm", &plain_simd(), simd128, false), Ok(()));
+        assert_eq!(check("x.wasm", &relaxed(), variant, false), Ok(()));
     }
 
     #[test]
     fn a_relaxed_opcode_in_the_base_build_is_found() {
-        let error = check(&relaxed(), &VARIANTS[0]).expect_err("must not pass");
+        let error = check("x.wasm", &relaxed(), &VARIANTS[0], false).expect_err("must not pass");
         assert!(error.contains("opcodes beyond SIMD"), "{error}");
     }
 
     #[test]
     fn a_relaxed_build_without_its_multiply_add_is_found() {
-        let error = check(&plain_simd(), &VARIANTS[1]).expect_err("must not pass");
+        let error = check("x.wasm", &plain_simd(), &VARIANTS[1], false).expect_err("must not pass");
         assert!(error.contains("relaxed_madd"), "{error}");
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn damage_is_an_error() {
         let wasm = relaxed();
         for length in 0..wasm.len() {
-            assert!(check(&wasm[..length], &VARIANTS[1]).is_err(), "{length} bytes");
+            assert!(check("x.wasm", &wasm[..length], &VARIANTS[1], false).is_err(), "{length} bytes");
         }
     }
 }

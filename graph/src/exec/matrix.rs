@@ -193,31 +193,24 @@ impl<'m> Masks<'m> {
     }
 }
 
-/// Rows `first..` of one head of a `[.., rows, heads * dim]` tensor: where they start, and how far they are apart.
-fn head_rows(view: &View, first: usize, head: usize, dim: usize) -> (usize, usize) {
-    let stride = view.shape[2];
-    (first * stride + head * dim, stride)
-}
-
-/// The kernel on one head of one text: `first` are the rows at which its queries and its keys begin.
-fn attend(
+/// The kernel on one text: `first` are the rows at which its queries and its keys begin.
+fn attend<'m>(
     shape: &attention::Shape,
-    head: usize,
+    heads: usize,
     [q, k, v]: [&View; 3],
     [first_q, first_k]: [usize; 2],
-    mask: Option<Mask>,
+    mask: &(dyn Fn(usize) -> Option<Mask<'m>> + Sync),
     out: (&View, &mut [f32]),
     memory: &Memory,
     scratch: &mut [f32],
 ) {
-    let part = |view, first, dim| {
-        let (start, stride) = head_rows(view, first, head, dim);
-        Rows { data: &memory.read::<f32>(view)[start..], stride }
+    let rows = |view: &View, first: usize| {
+        let stride = view.shape[2];
+        Rows { data: &memory.read::<f32>(view)[first * stride..], stride }
     };
-    let (d, dv) = (shape.head_dim, shape.v_dim);
-    let (start, stride) = head_rows(out.0, first_q, head, dv);
-    let (q, k, v) = (part(q, first_q, d), part(k, first_k, d), part(v, first_k, dv));
-    attention::attention(shape, q, k, v, mask, &mut out.1[start..], stride, scratch);
+    let (q, k, v) = (rows(q, first_q), rows(k, first_k), rows(v, first_k));
+    let stride = out.0.shape[2];
+    attention::heads(shape, heads, q, k, v, mask, &mut out.1[first_q * stride..], stride, scratch);
 }
 
 pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) {
@@ -229,11 +222,9 @@ pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) 
     let scratch = scratch(step, memory);
     let result: &mut [f32] = memory.write(out);
     for batch in 0..q.shape[0] {
-        for head in 0..heads {
-            let mask = mask.as_ref().map(|mask| mask.at(batch, head));
-            let first = [batch * shape.seq_q, batch * shape.seq_k];
-            attend(&shape, head, qkv, first, mask, (out, result), memory, scratch);
-        }
+        let mask = |head| mask.as_ref().map(|mask| mask.at(batch, head));
+        let first = [batch * shape.seq_q, batch * shape.seq_k];
+        attend(&shape, heads, qkv, first, &mask, (out, result), memory, scratch);
     }
 }
 
@@ -253,10 +244,8 @@ pub(super) fn attention_stacked(heads: usize, scale: f32, step: &Step, memory: &
         let length = length as usize;
         let (seq_q, first_q) = if one_query_each { (1, text) } else { (length, first) };
         let shape = attention::Shape { seq_q, seq_k: length, ..shape };
-        for head in 0..heads {
-            let mask = mask.as_ref().map(|mask| mask.at(text, head));
-            attend(&shape, head, qkv, [first_q, first], mask, (out, result), memory, scratch);
-        }
+        let mask = |head| mask.as_ref().map(|mask| mask.at(text, head));
+        attend(&shape, heads, qkv, [first_q, first], &mask, (out, result), memory, scratch);
         first += length;
     }
 }

@@ -20,6 +20,8 @@
 //! carried out, so what counts is how many there are: the sixteen multiplications and additions of a step of `i16` come
 //! with six loads and three others, which makes five and a half cycles of what the ports would do in four.
 //!
+//! Threads, if there are several, share out the rows of a block when it is packed, and then groups of columns.
+//!
 //! Tried and lost: reading rows of A from where they are (a tenth slower); steps of sixteen `k` (as fast, for fewer
 //! weights); tiles of eight rows by four columns (`i16` a quarter slower, `maddubs` 7 % slower in steps of four and 2 %
 //! faster in steps of eight); `i16` tiles of 3x12, 5x8 and 2x16 (up to a third slower, spills, or equal) and steps of four
@@ -34,11 +36,13 @@ mod rows;
 
 use crate::arch::{F32x4, I32x4};
 use crate::gemm::{Epilogue, FINISH};
+use crate::parallel::{self, Grid};
 use crate::vector::{FloatVector, IntVector, span};
 use microkernel::{MR, NR, Steps, Tile};
 use packing::Packed;
 use rows::{Row, Source};
 use std::array::from_fn;
+use std::ops::Range;
 
 pub use mode::Mode;
 pub use packing::{Accuracy, Packing, packed_len};
@@ -97,7 +101,7 @@ pub fn gemm_i32(
     scratch: &mut [i32],
 ) {
     let a = Source::Int8(a, a_zero);
-    Gemm::new(m, n, k, a, a_stride, packed_b, b_zero, c_stride, None).run(m, c, scratch);
+    Gemm::new(m, n, k, a, a_stride, packed_b, b_zero, c_stride, None).run(m, c, c_stride, scratch);
 }
 
 /// `c[i, j] = activation(alpha * x + bias[j]) + residual[i, j]`, where `x` is the result of [`gemm_i32`] as `f32`,
@@ -127,7 +131,7 @@ pub fn gemm_f32(
     assert!(a_scale.len() == 1 || a_scale.len() == m, "gemm_int8: a_scale is not [1] or [m]");
     let float = Float { a_scale: Some(a_scale), b_scale, epilogue };
     let gemm = Gemm::new(m, n, k, Source::Int8(a, a_zero), a_stride, packed_b, b_zero, c_stride, Some(float));
-    gemm.run(m, bytemuck::cast_slice_mut(c), scratch);
+    gemm.run(m, bytemuck::cast_slice_mut(c), c_stride, scratch);
 }
 
 /// [`gemm_f32`] of an A of floats, each row of which is quantised while it is packed.
@@ -153,7 +157,7 @@ pub fn gemm_rows(
 ) {
     let float = Float { a_scale: None, b_scale, epilogue };
     let gemm = Gemm::new(m, n, k, Source::F32(a), a_stride, packed_b, b_zero, c_stride, Some(float));
-    gemm.run(m, bytemuck::cast_slice_mut(c), scratch);
+    gemm.run(m, bytemuck::cast_slice_mut(c), c_stride, scratch);
 }
 
 /// What becomes of the integers if the result is floats.
@@ -172,7 +176,6 @@ struct Gemm<'a> {
     a_stride: usize,
     b: Packed<'a>,
     b_zero: &'a [i32],
-    c_stride: usize,
     float: Option<Float<'a>>,
 }
 
@@ -214,13 +217,14 @@ impl<'a> Gemm<'a> {
             assert!(b_scale.len() == 1 || b_scale.len() == n, "gemm_int8: b_scale is not [1] or [n]");
             epilogue.check(m, n);
         }
-        Gemm { n, k, a, a_stride, b, b_zero, c_stride, float }
+        Gemm { n, k, a, a_stride, b, b_zero, float }
     }
 
     /// Computes all of C, as integers or as the bits of floats.
-    fn run(&self, m: usize, c: &mut [i32], scratch: &mut [i32]) {
-        assert!(c.len() >= span(m, self.n, self.c_stride), "gemm_int8: c is too short");
-        assert!(scratch.len() >= scratch_len(m, self.k), "gemm_int8: scratch is too short");
+    fn run(&self, m: usize, c: &mut [i32], c_stride: usize, scratch: &mut [i32]) {
+        assert!(c.len() >= span(m, self.n, c_stride), "gemm_int8: c is too short");
+        assert!(scratch.len() >= rows::scratch_len_for(1, m, self.k), "gemm_int8: scratch is too short");
+        let c = Grid::new(c, c_stride);
         let (mode, accuracy) = (self.b.mode, self.b.accuracy);
         let block = rows::block_rows(mode, m, self.k);
         let (rows, scratch) = scratch.split_at_mut(block * Row::LEN);
@@ -229,28 +233,49 @@ impl<'a> Gemm<'a> {
         for i in (0..m).step_by(block.max(1)) {
             let rows = &mut rows[..block.min(m - i)];
             rows::pack(mode, accuracy, self.k, self.a, self.a_stride, i, rows, words);
-            // Columns before this one are finished.
-            let mut finished = 0;
-            for j in (0..self.n).step_by(NR) {
-                self.panel(i, rows, words, j, wide, c);
-                let end = self.n.min(j + NR);
-                // Few rows are finished in one piece.
-                if let Some(Float { epilogue, .. }) = &self.float
-                    && (end == self.n || rows.len() >= MR && end - finished >= FINISH)
-                {
-                    let rest = Epilogue { alpha: 1.0, bias: None, ..**epilogue };
-                    if !rest.is_identity() {
-                        let (c, width) = (bytemuck::cast_slice_mut(c), end - finished);
-                        rest.apply(c, self.c_stride, i, rows.len(), finished, width);
-                    }
-                    finished = end;
+            let (rows, words) = (&*rows, &*words);
+            let work = rows.len().saturating_mul(self.n).saturating_mul(self.k);
+            let width = parallel::part(self.n, FINISH, work);
+            let share = NR * rows::words(Mode::I16, self.k);
+            parallel::for_each_with(self.n.div_ceil(width), work, wide, share, |group, wide| {
+                let j = group * width;
+                // SAFETY: every group is of other columns.
+                let mut c = unsafe { c.share() };
+                self.columns_of(i, rows, words, j..self.n.min(j + width), wide, &mut c);
+            });
+        }
+    }
+
+    /// Computes these columns of the rows of a block, which begin at row `i` of C.
+    fn columns_of(
+        &self,
+        i: usize,
+        rows: &[Row],
+        block: &[i32],
+        columns: Range<usize>,
+        wide: &mut [i32],
+        c: &mut Grid<i32>,
+    ) {
+        // Columns before this one are finished.
+        let (mut finished, n) = (columns.start, columns.end);
+        for j in columns.step_by(NR) {
+            self.panel(i, rows, block, j, wide, c);
+            let end = n.min(j + NR);
+            // Few rows are finished in one piece.
+            if let Some(Float { epilogue, .. }) = &self.float
+                && (end == n || rows.len() >= MR && end - finished >= FINISH)
+            {
+                let rest = Epilogue { alpha: 1.0, bias: None, ..**epilogue };
+                if !rest.is_identity() {
+                    rest.apply(&mut c.floats(), i, rows.len(), finished, end - finished);
                 }
+                finished = end;
             }
         }
     }
 
     /// Computes the columns of the panel at column `j` of the rows of a block, which begin at row `i` of C.
-    fn panel(&self, i: usize, rows: &[Row], block: &[i32], j: usize, wide: &mut [i32], c: &mut [i32]) {
+    fn panel(&self, i: usize, rows: &[Row], block: &[i32], j: usize, wide: &mut [i32], c: &mut Grid<i32>) {
         let (mode, p, width) = (self.b.mode, j / NR, NR.min(self.n - j));
         let words = rows::words(mode, self.k);
         let columns = self.columns(j, width);
@@ -278,7 +303,7 @@ impl<'a> Gemm<'a> {
             }
             self.correct(i + r, rows, &columns, &mut tile);
             for (row, tile) in tile.iter().enumerate().take(count) {
-                let c = &mut c[(i + r + row) * self.c_stride + j..][..width];
+                let c = c.row(i + r + row, j, width);
                 match c.first_chunk_mut() {
                     Some(c) => *c = *tile,
                     None => c.copy_from_slice(&tile[..width]),

@@ -7,6 +7,7 @@ use super::microkernel::{MR, NR};
 use super::packing::Accuracy;
 use super::{Int8, Mode};
 use crate::arch::I32x4;
+use crate::parallel::{self, Grid};
 use crate::quantize::{Quantizer, Range};
 use crate::vector::{IntVector, LANES};
 
@@ -42,10 +43,17 @@ pub(super) const fn block_rows(mode: Mode, m: usize, k: usize) -> usize {
 }
 
 /// How many `i32` of scratch space [`gemm_i32`](super::gemm_i32), [`gemm_f32`](super::gemm_f32) and
-/// [`gemm_rows`](super::gemm_rows) need for an A of shape `[m, k]`, whatever the mode.
-pub const fn scratch_len(m: usize, k: usize) -> usize {
+/// [`gemm_rows`](super::gemm_rows) need for an A of shape `[m, k]`, whatever the mode, for as many threads as there are
+/// where this is called. With less the work is shared among fewer; what a single thread takes is the least.
+pub fn scratch_len(m: usize, k: usize) -> usize {
+    scratch_len_for(parallel::threads(), m, k)
+}
+
+/// [`scratch_len`] for so many threads.
+pub(super) const fn scratch_len_for(threads: usize, m: usize, k: usize) -> usize {
     let [wide, narrow] = [block_rows(Mode::I16, m, k), block_rows(Mode::Maddubs, m, k)];
-    let wide_block = wide.saturating_mul(words(Mode::I16, k)).saturating_add(NR.saturating_mul(words(Mode::I16, k)));
+    let wide_panels = threads.saturating_mul(NR).saturating_mul(words(Mode::I16, k));
+    let wide_block = wide.saturating_mul(words(Mode::I16, k)).saturating_add(wide_panels);
     let narrow_block = narrow.saturating_mul(words(Mode::Maddubs, k));
     let block = if wide_block > narrow_block { wide_block } else { narrow_block };
     let rows = if wide > narrow { wide } else { narrow };
@@ -74,6 +82,9 @@ impl Row {
     pub const LEN: usize = size_of::<Row>() / 4;
 }
 
+/// Packing an element takes as long as so many multiply-adds.
+const WORK: usize = 8;
+
 /// Bytes that are packed together: whole words in every mode.
 const CHUNK: usize = 4 * LANES;
 
@@ -88,10 +99,13 @@ pub(super) fn pack(
     rows: &mut [Row],
     block: &mut [i32],
 ) {
-    let words = words(mode, k);
-    for (t, rows) in rows.chunks_mut(MR).enumerate() {
-        let count = rows.len();
-        let tile = &mut block[t * MR * words..][..count * words];
+    let (words, m) = (words(mode, k), rows.len());
+    let (rows, block) = (Grid::new(rows, MR), Grid::new(block, MR * words));
+    parallel::for_each(m.div_ceil(MR), m.saturating_mul(k).saturating_mul(WORK), |t| {
+        let count = MR.min(m - t * MR);
+        // SAFETY: every tile has other rows and other words.
+        let (mut rows, mut block) = unsafe { (rows.share(), block.share()) };
+        let (rows, tile) = (rows.row(t, 0, count), block.row(t, 0, count * words));
         for (r, row) in rows.iter_mut().enumerate() {
             let i = i + t * MR + r;
             let start = if k == 0 { 0 } else { i * a_stride };
@@ -105,7 +119,7 @@ pub(super) fn pack(
                 Source::F32(a) => line.floats(&a[start..][..k], accuracy.max()),
             };
         }
-    }
+    });
 }
 
 /// The words of a row as they are written.

@@ -14,6 +14,8 @@ mod literal;
 mod normalization;
 mod quantize;
 mod reduce;
+#[cfg(feature = "threads")]
+mod threads;
 mod unary;
 
 use proptest::prelude::*;
