@@ -31,10 +31,12 @@ pub struct Rows<'a> {
 /// Numbers that are added to the scores, `[seq_q, seq_k]`: 0 for visible, minus infinity or `f32::MIN` for hidden keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Mask<'a> {
-    /// `seq_k` neighbouring numbers for each query.
+    /// `seq_k` neighbouring numbers for each query, or one.
     pub data: &'a [f32],
     /// Elements between the rows of two queries; 0 if all share one row.
     pub row_stride: usize,
+    /// Whether all keys of a query share one number: it still matters where it hides them, or is huge.
+    pub one_each: bool,
 }
 
 /// The dimensions of one head.
@@ -71,7 +73,7 @@ const fn head_len(shape: &Shape) -> usize {
 /// number: where it hides every key, all keys weigh the same.
 ///
 /// # Panics
-/// If a slice is too short for `shape` and its stride, or `scratch` is shorter than [`scratch_len`].
+/// If a slice is too short for `shape` and its strides, or `scratch` is shorter than [`scratch_len`].
 pub fn attention(
     shape: &Shape,
     q: Rows,
@@ -138,13 +140,20 @@ fn attend(shape: &Shape, q: Rows, k: Rows, v: Rows, mask: Option<Mask>, out: Gri
     for i in (0..seq_q).step_by(BLOCK) {
         let rows = BLOCK.min(seq_q - i);
         let scores = &mut scratch[..rows * seq_k];
+        let full = mask.filter(|mask| !mask.one_each);
         let epilogue = Epilogue {
             alpha: scale,
-            residual: mask.map(|mask| from(mask.data, i * mask.row_stride)),
-            residual_stride: mask.map_or(0, |mask| mask.row_stride),
+            residual: full.map(|mask| from(mask.data, i * mask.row_stride)),
+            residual_stride: full.map_or(0, |mask| mask.row_stride),
             ..Epilogue::default()
         };
         gemm(rows, seq_k, head_dim, from(q.data, i * q.stride), q.stride, packed_k, scores, seq_k, &epilogue);
+        if let Some(mask) = mask.filter(|mask| mask.one_each) {
+            for (r, row) in scores.chunks_exact_mut(seq_k.max(1)).enumerate() {
+                let number = mask.data[(i + r) * mask.row_stride];
+                row.iter_mut().for_each(|score| *score += number);
+            }
+        }
         softmax(scores, rows, seq_k);
         // SAFETY: this one is not used while that is.
         let out = unsafe { out.share() }.from(i * out.stride());

@@ -276,7 +276,7 @@ pub fn attention(shape: &Shape, q: Rows, k: Rows, v: Rows, mask: Option<Mask>) -
         let score = |j: usize| {
             let product = |l| q.data[i * q.stride + l] as f64 * k.data[j * k.stride + l] as f64;
             let score = (shape.scale as f64 * (0..shape.head_dim).map(product).sum::<f64>()) as f32;
-            (score + mask.map_or(0.0, |mask| mask.data[i * mask.row_stride + j])) as f64
+            (score + mask.map_or(0.0, |mask| mask.data[i * mask.row_stride + if mask.one_each { 0 } else { j }])) as f64
         };
         let p = softmax_row(&(0..shape.seq_k).map(score).collect::<Vec<_>>());
         for l in 0..shape.v_dim {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// As the ONNX operators say: what the recordings were made with.
 const LITERAL: Options =
-    Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false };
+    Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false, threads: 0 };
 
 fn text<'e>(entry: &'e Value, key: &str) -> &'e str {
     entry[key].as_str().unwrap_or_else(|| panic!("no {key} in {entry}"))

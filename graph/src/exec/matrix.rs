@@ -188,8 +188,9 @@ impl<'m> Masks<'m> {
     }
 
     fn at(&self, batch: usize, head: usize) -> Mask<'m> {
-        let [of_batch, of_head, row_stride, ..] = self.strides;
-        Mask { data: &self.data[batch * of_batch + head * of_head..], row_stride }
+        let [of_batch, of_head, row_stride, key_stride, ..] = self.strides;
+        let data = &self.data[batch * of_batch + head * of_head..];
+        Mask { data, row_stride, one_each: key_stride == 0 }
     }
 }
 

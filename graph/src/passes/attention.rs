@@ -320,9 +320,15 @@ mod tests {
         scores
     }
 
+    /// Not one number for each key, but one for all.
+    fn shifted(b: &mut Builder, scores: ValueId, _: ValueId) -> ValueId {
+        let number = b.scalar(-3.0);
+        b.node(Op::Binary(Binary::Add), &[scores, number])
+    }
+
     #[test]
     fn every_spelling_becomes_one_operator() {
-        for masking in [added, selected, unmasked] {
+        for masking in [added, selected, unmasked, shifted] {
             for k_by_rank_3 in [false, true] {
                 let model = model(masking, k_by_rank_3);
                 let ops = optimized(&model);

@@ -8,6 +8,8 @@ enum Masking {
     None,
     Padding(f32),
     PerQuery(f32),
+    /// One number for all keys of a query.
+    OneEach(f32),
 }
 
 fn run(shape: &Shape, q: Rows, k: Rows, v: Rows, mask: Option<Mask>, out_stride: usize) -> Vec<f32> {
@@ -30,6 +32,8 @@ proptest! {
             Just(Masking::Padding(f32::MIN)),
             Just(Masking::PerQuery(f32::NEG_INFINITY)),
             Just(Masking::PerQuery(-10000.0)),
+            Just(Masking::OneEach(f32::NEG_INFINITY)),
+            Just(Masking::OneEach(f32::MIN)),
         ],
         seed: u64,
     ) {
@@ -48,10 +52,11 @@ proptest! {
             Masking::None => (vec![], 0),
             Masking::Padding(hidden) => (hide(hidden, seq_k), 0),
             Masking::PerQuery(hidden) => (hide(hidden, seq_q * (seq_k + 2)), seq_k + 2),
+            Masking::OneEach(hidden) => (hide(hidden, seq_q * 2), 2),
         };
         let mask = match masking {
             Masking::None => None,
-            _ => Some(Mask { data: &mask, row_stride }),
+            _ => Some(Mask { data: &mask, row_stride, one_each: matches!(masking, Masking::OneEach(_)) }),
         };
         let out = run(&shape, q, k, v, mask, v_dim + slack[3]);
         // Where every key of a query is hidden by -10000, the sums keep three decimals of the scores, and these decide.
@@ -65,7 +70,7 @@ fn a_query_that_sees_nothing_gives_zeros() {
     let shape = Shape { seq_q: 2, seq_k: 3, head_dim: 1, v_dim: 2, scale: 1.0 };
     let ones = Rows { data: &[1.0; 6], stride: 1 };
     let hidden = f32::NEG_INFINITY;
-    let mask = Mask { data: &[hidden, hidden, hidden, hidden, 0.0, hidden], row_stride: 3 };
+    let mask = Mask { data: &[hidden, hidden, hidden, hidden, 0.0, hidden], row_stride: 3, one_each: false };
     let v = Rows { data: &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], stride: 2 };
     assert_eq!(run(&shape, ones, ones, v, Some(mask), 2), [0.0, 0.0, 3.0, 4.0]);
 }
@@ -75,7 +80,7 @@ fn the_lowest_float_hides_by_addition() {
     let shape = Shape { seq_q: 1, seq_k: 2, head_dim: 1, v_dim: 1, scale: 1.0 };
     let (q, k) = (Rows { data: &[1.0], stride: 1 }, Rows { data: &[5.0, -5.0], stride: 1 });
     let v = Rows { data: &[1.0, 3.0], stride: 1 };
-    let hide = |mask: [f32; 2]| run(&shape, q, k, v, Some(Mask { data: &mask, row_stride: 0 }), 1);
+    let hide = |mask: [f32; 2]| run(&shape, q, k, v, Some(Mask { data: &mask, row_stride: 0, one_each: false }), 1);
     assert_eq!(hide([f32::MIN, f32::MIN]), [2.0], "all keys hidden weigh the same");
     assert_eq!(hide([f32::MIN, 0.0]), [3.0]);
 }
