@@ -1,7 +1,7 @@
 // The types as programs use them: this file is compiled, not run.
 
 import { FourlaneError, info, load, pipeline } from 'fourlane';
-import type { Dtype, Label } from 'fourlane';
+import type { Dtype, Label, Profile, TextClassificationPipeline } from 'fourlane';
 import ort, { InferenceSession, Tensor } from 'fourlane/ort';
 
 export async function pipelines(): Promise<void> {
@@ -67,4 +67,12 @@ export async function sessions(bytes: Uint8Array): Promise<void> {
   new Tensor('int63', [1]);
   // @ts-expect-error: floats are no int64
   new Tensor('int64', new Float32Array(1));
+}
+
+export async function profiles(classify: TextClassificationPipeline): Promise<number> {
+  const { steps, arena, arenaBytes }: Profile = await classify.profile('x', { runs: 3 });
+  const inputs = arena.filter(({ holds }) => holds === 'input').map(({ offset, bytes }) => offset + bytes);
+  // @ts-expect-error: of one text
+  await classify.profile(['x']);
+  return steps[0].milliseconds + Math.max(arenaBytes, ...inputs);
 }
