@@ -37,6 +37,17 @@ fn native() -> Result {
     let workspace = ["test", "--workspace", "--exclude", "wasi-runner"];
     announce("tests, native, with all features");
     run_command(cargo().args(workspace).args(["--features", "fourlane/bpe,fourlane/unigram"]))?;
+    // Threads in builds of their own, so that what is tested above is what runs without them.
+    announce("tests, native, with threads");
+    let threads = ["--package", "fourlane-kernels", "--package", "fourlane-graph", "--features", "threads"];
+    run_command(cargo().arg("test").args(threads).args([
+        "--test",
+        "properties",
+        "--test",
+        "allocation",
+        "--test",
+        "threads",
+    ]))?;
     // Of a build without features: that it says so, and that it is as good at what it has.
     announce("tests, native, without features");
     run_command(cargo().args(workspace).args(["--test", "refusals", "--test", "tokenizer"]))
