@@ -1,7 +1,7 @@
 //! onnxruntime's operators that are quantised at both ends: integers in, integers out.
 //!
 //! Each is the operator on floats that it stands for, between dequantised operands and a quantised result. This is how
-//! other tools write the same models; a pass finds the products that can stay in integers in either.
+//! other tools write the same models. Only a product with a constant is one of integers, which is scaled afterwards.
 
 use super::{Outputs, matrix, one, quantize, quantized};
 use crate::builder::Builder;

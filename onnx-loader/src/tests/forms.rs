@@ -200,7 +200,7 @@ fn defaults_of_products_and_normalisations() {
     );
     becomes(
         &single(17, "LayerNormalization", "x y", vec![int("stash_type", 1)]),
-        "%0 = LayerNorm { axis: -1, epsilon: 1e-5 } x y\n -> %0",
+        "%0 = LayerNorm { axis: -1, epsilon: 1e-5, moments: Wide } x y\n -> %0",
     );
     becomes(&single(20, "Gelu", "x", vec![]), "%0 = Unary(Gelu) x\n -> %0");
     let tanh = vec![string("approximate", "tanh")];

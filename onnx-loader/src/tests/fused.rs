@@ -19,7 +19,7 @@ fn gelus() {
 }
 
 #[test]
-fn skip_layer_norm_keeps_the_bias_at_its_product() {
+fn skip_layer_norm_adds_the_bias_last() {
     let model = |inputs: &str| {
         file(17)
             .input("x", &["a", "b", "8"])
@@ -32,10 +32,11 @@ fn skip_layer_norm_keeps_the_bias_at_its_product() {
             .node("MatMul", "x w", "p", vec![])
             .node("com.microsoft:SkipLayerNormalization", inputs, "out _ _ sum", vec![])
     };
-    let norm = "%3 = LayerNorm { axis: -1, epsilon: 1e-12 } %2 float32[8]\n -> %3 %2";
-    let product = "%0 = MatMul x float32[8, 8]\n %1 = Binary(Add) %0 float32[8]\n";
-    becomes(&model("p r g _ bias"), &format!("{product} %2 = Binary(Add) %1 r\n {norm}"));
-    becomes(&model("r p g _ bias"), &format!("{product} %2 = Binary(Add) r %1\n {norm}"));
+    let norm = "%2 = Binary(Add) %1 float32[8]\n \
+                %3 = LayerNorm { axis: -1, epsilon: 1e-12, moments: Running } %2 float32[8]\n -> %3 %2";
+    let product = "%0 = MatMul x float32[8, 8]\n";
+    becomes(&model("p r g _ bias"), &format!("{product} %1 = Binary(Add) %0 r\n {norm}"));
+    becomes(&model("r p g _ bias"), &format!("{product} %1 = Binary(Add) r %0\n {norm}"));
     let mean = contrib("SkipLayerNormalization", "x y z", vec![]);
     let mut mean = mean.output("mean");
     mean.graph_mut().node[0].output.push("mean".into());
@@ -61,7 +62,7 @@ fn embeddings_with_everything() {
          %2 = Binary(Add) %0 %1
          %3 = Gather { axis: 0 } float32[2, 8] seg
          %4 = Binary(Add) %2 %3
-         %5 = LayerNorm { axis: -1, epsilon: 1e-12 } %4 float32[8] float32[8]
+         %5 = LayerNorm { axis: -1, epsilon: 1e-12, moments: Sequential } %4 float32[8] float32[8]
          %6 = Cast(I64) mask
          %7 = Reduce { op: Sum, keep_dims: false, noop_with_empty_axes: false } %6 [1]
          %8 = Cast(I32) %7
@@ -79,7 +80,7 @@ fn embeddings_count_positions_themselves() {
          %3 = Range 0 %2 1
          %4 = Gather { axis: 0 } float32[2, 8] %3
          %5 = Binary(Add) %0 %4
-         %6 = LayerNorm { axis: -1, epsilon: 1e-12 } %5 float32[8] float32[8]
+         %6 = LayerNorm { axis: -1, epsilon: 1e-12, moments: Sequential } %5 float32[8] float32[8]
          -> %6",
     );
     assert!(embeddings("ids _ words places _ g b", "out tokens").error().contains("(with output 1)"));
@@ -115,7 +116,7 @@ fn embeddings_from_quantised_tables() {
          %10 = Binary(Add) %7 %9
          %11 = DequantizeLinear { axis: 0 } uint8[8] 3.0 3
          %12 = DequantizeLinear { axis: 0 } uint8[8] 4.0 4
-         %13 = LayerNorm { axis: -1, epsilon: 1e-12 } %10 %11 %12
+         %13 = LayerNorm { axis: -1, epsilon: 1e-12, moments: Sequential } %10 %11 %12
          -> %13",
     );
 }

@@ -20,11 +20,12 @@ fn model(op: &str, inputs: &str, attributes: Vec<AttributeProto>) -> ModelProto 
 fn products() {
     becomes(
         &model("QLinearMatMul", "x s z w many zs u z", vec![]),
-        "%0 = DequantizeLinear { axis: -1 } x 0.5 0
-         %1 = DequantizeLinear { axis: -1 } int8[8, 8] float32[8] int8[8]
-         %2 = MatMul %0 %1
-         %3 = QuantizeLinear { axis: -1 } %2 0.125 0
-         -> %3",
+        "%0 = MatMulInteger x int8[8, 8] 0 int8[8]
+         %1 = Cast(F32) %0
+         %2 = Binary(Mul) 0.5 float32[8]
+         %3 = Binary(Mul) %1 %2
+         %4 = QuantizeLinear { axis: -1 } %3 0.125 0
+         -> %4",
     );
     assert!(model("QLinearMatMul", "x many z w t zs u z", vec![]).error().contains("with a scale per row"));
     assert!(model("QLinearMatMul", "x s z w t zs u bias", vec![]).error().contains("other than int8 and uint8"));
@@ -37,11 +38,14 @@ fn gemm_with_all_its_forms() {
         "%0 = Cast(F32) int32[8]
          %1 = Binary(Mul) 0.5 0.25
          %2 = Binary(Mul) %0 %1
-         %3 = DequantizeLinear { axis: -1 } m 0.5 0
-         %4 = DequantizeLinear { axis: 0 } int8[8, 8] 0.25 int8[8]
-         %5 = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true } %3 %4 %2
-         %6 = QuantizeLinear { axis: -1 } %5 0.125 0
-         -> %6",
+         %3 = Transpose { perm: [1, 0] } int8[8, 8]
+         %4 = MatMulInteger m %3 0 int8[8]
+         %5 = Cast(F32) %4
+         %6 = Binary(Mul) 0.5 0.25
+         %7 = Binary(Mul) %5 %6
+         %8 = Binary(Add) %7 %2
+         %9 = QuantizeLinear { axis: -1 } %8 0.125 0
+         -> %9",
     );
     // Without a scale the result stays float.
     becomes(
