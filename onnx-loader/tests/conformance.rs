@@ -122,8 +122,8 @@ fn tolerance(entry: &Value, expected: &Value) -> f64 {
         // As exactly as that, where the recording was made operator by operator, too.
         _ if is_dynamic(entry) && expected["reference"] == "outputs_exact" => 1e-6,
         // One of its texts takes differences of a last bit a thousandfold to the end. With fused multiply-adds, as the
-        // recording has them, it is off by 1.1e-5, without by 9.1e-5.
-        "mobilebert-e2024-tjs-bnb4" => 2.0 * atol(expected),
+        // recording has them, it is off by 1.1e-5; without by 9.1e-5, or 1.2e-4 without passes.
+        "mobilebert-e2024-tjs-bnb4" => 2.5 * atol(expected),
         _ => atol(expected),
     }
 }
