@@ -54,7 +54,7 @@ function names(text, pattern) {
 async function bundle(entries, chunkFileNames) {
   const input = [...new Set(entries.map((name) => join(sources, name)))];
   const plugins = [{ name: 'spare', transform: (code, id) => (id.endsWith('/wasm.js') ? spare(code) : null) }];
-  const options = { input, plugins, external: /\.wasm$/, preserveEntrySignatures: 'allow-extension', onwarn: fail };
+  const options = { input, plugins, external: /\.wasm$|^node:/, preserveEntrySignatures: 'allow-extension', onwarn: fail };
   const { output } = await (await rollup(options)).generate({ chunkFileNames });
   for (const { fileName, code } of output) {
     const small = await minify(code, SMALL);
