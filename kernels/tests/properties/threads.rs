@@ -142,7 +142,7 @@ proptest! {
         let stride = count * dim + 3;
         let [q, k, v] = [0; 3].map(|_| noise.floats(seq * stride));
         let hidden: Vec<f32> = (0..count * seq).map(|_| if noise.below(3) == 0 { f32::MIN } else { 0.0 }).collect();
-        let mask = |head| masked.then(|| Mask { data: &hidden[head * seq..], row_stride: 0 });
+        let mask = |head| masked.then(|| Mask { data: &hidden[head * seq..], row_stride: 0, one_each: false });
         let shape = Shape { seq_q: seq, seq_k: seq, head_dim: dim, v_dim: dim, scale: 0.3 };
         let [q, k, v] = [&q, &k, &v].map(|data| Rows { data, stride });
         check_floats(seq * stride, &|| attention::scratch_len(&shape), |out, scratch| {
