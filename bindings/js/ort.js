@@ -158,7 +158,9 @@ function engineOptions() {
   const { wasmPaths, wasmBinary, simd, numThreads } = env.wasm;
   const wasmPath = wasmPaths instanceof URL ? wasmPaths : (wasmPaths?.wasm ?? wasmPaths);
   const variant = { fixed: 'simd128', relaxed: 'relaxed' }[simd];
-  return { wasmPath, wasmBinary, variant, threads: numThreads || undefined }; // 0: as many as are good
+  // 0: as many as are good. As in onnxruntime, what is set after the first session has no effect.
+  const threads = info() ? undefined : numThreads || undefined;
+  return { wasmPath, wasmBinary, variant, threads };
 }
 
 /** What a program asks for and does not get, a sentence each. */
