@@ -19,7 +19,8 @@ async function run(script) {
     const print = (value) => console.log(JSON.stringify(value));
   `;
   const wrapped = `(async () => {${prelude}${script}})()`;
-  const { stdout } = await promisify(execFile)(process.execPath, ['-e', wrapped], { timeout: 120_000 });
+  const flags = process.execArgv.filter((flag) => flag.includes('wasm'));
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, '-e', wrapped], { timeout: 120_000 });
   return JSON.parse(stdout);
 }
 
