@@ -72,6 +72,9 @@ async function keep(path, response) {
   if (`sha256-${btoa(String.fromCharCode(...digest))}` !== FILES[path]) return;
   const cache = await caches.open(CACHE);
   await cache.put(key(path), new Response(bytes, { headers }));
+  // A first visit may not be isolated; the next one is, and asks for the engine with threads.
+  const twin = path.replace(/(?<!-threads)\.wasm$/, '-threads.wasm');
+  if (twin !== path && !(await cache.match(key(twin)))) await keep(twin, await fetch(address(twin), { cache: 'no-cache' }));
 }
 
 /** Cross-origin isolated also where the server does not say so: then there are threads and fine clocks. */

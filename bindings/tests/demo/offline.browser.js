@@ -48,7 +48,9 @@ test('after the first visit there is no need of a network', async () => {
   const { page, problems, close } = await open('', { url });
   await page.waitForSelector('#offline:has-text("Works offline")');
   assert.equal(asked.filter((path) => path.endsWith('.onnx')).length, 1, 'the model comes once');
-  assert.equal(asked.filter((path) => path.endsWith('.wasm')).length, 1, 'and one engine');
+  const engines = asked.filter((path) => path.endsWith('.wasm'));
+  const twin = engines[0].replace('.wasm', '-threads.wasm');
+  assert.deepEqual(engines.slice(1), [twin], 'and one engine, with its like for an isolated page');
   await stop();
 
   await page.reload();
