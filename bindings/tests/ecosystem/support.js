@@ -193,13 +193,12 @@ export async function classifyIn(page, source = null) {
 }
 
 /** What `classifyIn` says where there can be threads, and where not. */
-const hasThreads = /thread\.js$/m.test(execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' }));
 export const MANY = {
   variant: 'relaxed',
   worker: true,
-  threads: hasThreads ? Math.min(availableParallelism(), 4) : undefined,
+  threads: Math.min(availableParallelism(), 4),
 };
-export const ONE = { ...MANY, threads: hasThreads ? 1 : undefined };
+export const ONE = { ...MANY, threads: 1 };
 
 /**
  * Fails unless a page fetched one engine; or two, if its worker has threads, and the page, which must not wait for
