@@ -116,8 +116,8 @@ async function sentences() {
   const session = await Loaded.load(ort, model);
   for (const variant of ['simd128', 'relaxed']) {
     const { pipeline, load } = await import(`${PACKAGES}/pkg-${variant}/index.js`);
-    await load({ variant, worker: false });
-    const classify = await pipeline('sentiment-analysis', files, { worker: false, variant });
+    await load({ variant, worker: false, threads: 1 });
+    const classify = await pipeline('sentiment-analysis', files, { worker: false, variant, threads: 1 });
     contestants.push({ name: `fourlane ${variant}`, classify, run: () => classify(texts) });
   }
   const rows = await Promise.all(texts.map((text) => contestants[0].classify.tokenize(text)));
