@@ -1,20 +1,14 @@
 // A browser for the tests of the demo page. `cargo xtask test browser` says where it and the page are.
 
 import { after, before } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch } from '../js/chromium.js';
 
-export const { CHROME_PATH, DEMO_URL, SCREENSHOTS } = process.env;
+export const { DEMO_URL, SCREENSHOTS } = process.env;
 
 let browser;
 
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: CHROME_PATH,
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    ],
-  });
+  browser = await launch();
 });
 
 after(() => browser?.close());

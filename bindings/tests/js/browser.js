@@ -3,19 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch } from './chromium.js';
 
-const { CHROME_PATH, DEMO_URL } = process.env;
+const { DEMO_URL } = process.env;
 let browser;
 
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: CHROME_PATH,
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    ],
-  });
+  browser = await launch();
 });
 
 after(() => browser?.close());
