@@ -12,6 +12,7 @@ use crate::shell::{announce, cargo, run as run_command};
 use crate::{Result, build, project, shell, site, tools};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 type Area = (&'static str, fn() -> Result);
 
@@ -86,8 +87,14 @@ fn readable() -> String {
     folders.map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":")
 }
 
+/// The package, built once for all areas that test it.
+fn package() -> Result {
+    static BUILT: OnceLock<Result> = OnceLock::new();
+    BUILT.get_or_init(build::package).clone()
+}
+
 fn node() -> Result {
-    build::package()?;
+    package()?;
     announce("types");
     run_command(tools::node()?.args(["node_modules/typescript/bin/tsc", "--project", "tests/js"]))?;
     // What it has compiled lies outside of any package; Node 18 would take it for CommonJS.
@@ -103,7 +110,7 @@ fn node() -> Result {
 }
 
 fn browser() -> Result {
-    build::package()?;
+    package()?;
     let chromium = tools::chromium()?;
     site::assemble()?;
     announce("tests in Chromium");
@@ -129,7 +136,7 @@ fn tests_in_bindings(end: &str) -> Result<Vec<PathBuf>> {
 }
 
 fn ecosystem() -> Result {
-    build::package()?;
+    package()?;
     let tests = project::bindings().join("tests/ecosystem");
     tools::npm_packages_of(&tests)?;
     announce("the package in other people's programs");
