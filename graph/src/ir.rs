@@ -234,16 +234,6 @@ pub enum Binary {
     GreaterOrEqual,
 }
 
-/// Reductions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Reduce {
-    Mean,
-    Sum,
-    Max,
-    Min,
-}
-
 impl Binary {
     /// Whether the result is bool whatever the operands are.
     pub const fn gives_bool(self) -> bool {
@@ -258,6 +248,8 @@ pub use fourlane_kernels::Activation;
 pub use fourlane_kernels::gemm_blocks::Code;
 /// How mean and variance are rounded, see [`fourlane_kernels::literal`].
 pub use fourlane_kernels::literal::Moments;
+/// What [`Op::Reduce`] makes of numbers.
+pub use fourlane_kernels::reduce::ReduceOp as Reduce;
 
 /// An operator with its attributes. Inputs are listed as `(a, b, [optional])`; semantics are those of the newest ONNX
 /// opset unless said otherwise.

@@ -5,7 +5,7 @@ use crate::dim::Dim;
 use crate::error::{Error, Failure};
 use crate::exec::{self, Memory};
 use crate::infer::{self, Limit};
-use crate::ir::{DType, Model, Node, Op, Port, PortDim};
+use crate::ir::{Model, Node, Op, Port, PortDim};
 use crate::padding::Padding;
 use crate::passes;
 use crate::passes::stack::{self, FEEDS, Stacked};
@@ -446,15 +446,7 @@ fn show<'s>(session: &'s Session, plan: &'s Plan, view: &'s View) -> TensorView<
         Buffer::Weight(slot) => session.weights.data(slot),
         Buffer::Plan => &plan.constants.bytes()[view.range()],
     };
-    let data = match view.dtype {
-        DType::I64 => Data::I64(bytemuck::cast_slice(bytes)),
-        DType::I32 => Data::I32(bytemuck::cast_slice(bytes)),
-        DType::U8 => Data::U8(bytes),
-        DType::I8 => Data::I8(bytemuck::cast_slice(bytes)),
-        DType::Bool => Data::Bool(bytes),
-        _ => Data::F32(bytemuck::cast_slice(bytes)),
-    };
-    TensorView { shape: &view.shape, data }
+    TensorView { shape: &view.shape, data: Data::new(view.dtype, bytes) }
 }
 
 fn show_dims(dims: &[PortDim]) -> String {

@@ -16,6 +16,29 @@ pub enum Data<'a> {
 }
 
 impl<'a> Data<'a> {
+    /// Bytes as the elements that they are, of a runtime type.
+    pub(crate) fn new(dtype: DType, bytes: &'a [u8]) -> Data<'a> {
+        match dtype {
+            DType::I64 => Data::I64(bytemuck::cast_slice(bytes)),
+            DType::I32 => Data::I32(bytemuck::cast_slice(bytes)),
+            DType::U8 => Data::U8(bytes),
+            DType::I8 => Data::I8(bytemuck::cast_slice(bytes)),
+            DType::Bool => Data::Bool(bytes),
+            _ => Data::F32(bytemuck::cast_slice(bytes)),
+        }
+    }
+
+    /// Element `i`, of floats what is before the point.
+    pub(crate) fn integer(&self, i: usize) -> i64 {
+        match self {
+            Data::F32(d) => d[i] as i64,
+            Data::I64(d) => d[i],
+            Data::I32(d) => d[i].into(),
+            Data::U8(d) | Data::Bool(d) => d[i].into(),
+            Data::I8(d) => d[i].into(),
+        }
+    }
+
     /// Element type.
     pub fn dtype(&self) -> DType {
         match self {

@@ -1,35 +1,17 @@
 //! Element-wise steps. f32 arithmetic goes to the kernels; what little integer and bool arithmetic a model does at run
-//! time (masks, positions) is done here, generically.
+//! time (masks, positions) is done here, one element after the other as 64-bit integers: once, not for each type.
 
 use super::{in_place, operand};
 use crate::exec::Memory;
 use crate::ir::{Binary, DType, Unary};
-use crate::plan::{MAX_RANK, Sizes, Step, View};
+use crate::plan::{MAX_RANK, Sizes, Step};
+use crate::tensor::Data;
 use fourlane_kernels::binary::{self, BinaryOp};
 use fourlane_kernels::{literal, unary};
+use std::cmp::Ordering;
 
-/// Integers that i64 arithmetic can be brought back to.
-pub(super) trait FromI64 {
-    fn from_i64(value: i64) -> Self;
-}
-
-impl FromI64 for i64 {
-    fn from_i64(value: i64) -> i64 {
-        value
-    }
-}
-
-impl FromI64 for i32 {
-    fn from_i64(value: i64) -> i32 {
-        value as i32
-    }
-}
-
-impl FromI64 for u8 {
-    fn from_i64(value: i64) -> u8 {
-        value as u8
-    }
-}
+/// As many as the operator with the most has.
+const OPERANDS: usize = 3;
 
 /// Strides, in elements, with which a tensor of `from` is read as one of `to`: 0 along axes that are broadcast.
 pub(super) fn broadcast_strides(from: &Sizes, to: &Sizes) -> [usize; MAX_RANK] {
@@ -45,22 +27,25 @@ pub(super) fn broadcast_strides(from: &Sizes, to: &Sizes) -> [usize; MAX_RANK] {
     strides
 }
 
-/// Calls `f(position in the output, position in each operand)` for every element.
-fn for_each<const N: usize>(shape: &Sizes, strides: &[[usize; MAX_RANK]; N], mut f: impl FnMut(usize, [usize; N])) {
-    let mut index = [0; MAX_RANK];
-    let mut at = [0; N];
+/// Calls `f(position in the output, positions in the operands)` for every element.
+fn for_each(step: &Step, f: &mut dyn FnMut(usize, [usize; OPERANDS])) {
+    let shape = &step.outputs[0].shape;
+    let mut strides = [[0; MAX_RANK]; OPERANDS];
+    for (strides, view) in strides.iter_mut().zip(step.inputs.iter().flatten()) {
+        *strides = broadcast_strides(&view.shape, shape);
+    }
+    let (mut index, mut at) = ([0; MAX_RANK], [0; OPERANDS]);
     for i in 0..shape.count() {
         f(i, at);
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
-            for (at, strides) in at.iter_mut().zip(strides) {
+            let wraps = index[axis] == shape[axis];
+            for (at, strides) in at.iter_mut().zip(&strides) {
                 *at += strides[axis];
+                *at -= if wraps { strides[axis] * shape[axis] } else { 0 };
             }
-            if index[axis] < shape[axis] {
+            if !wraps {
                 break;
-            }
-            for (at, strides) in at.iter_mut().zip(strides) {
-                *at -= strides[axis] * shape[axis];
             }
             index[axis] = 0;
         }
@@ -77,32 +62,23 @@ pub(super) fn check_unary(op: Unary, dtype: DType) -> Option<String> {
 }
 
 pub(super) fn unary(op: Unary, step: &Step, memory: &Memory) {
-    let (view, out) = (operand(step, 0), &step.outputs[0]);
-    match (op, view.dtype) {
-        (Unary::IsNan, _) => map(memory.read(view), memory.write(out), |x: f32| u8::from(x.is_nan())),
-        (Unary::Not, _) => map(memory.read(view), memory.write(out), |x: u8| u8::from(x == 0)),
-        (_, DType::I64) => map(memory.read(view), memory.write(out), |x: i64| integer_unary(op, x)),
-        (_, DType::I32) => map(memory.read(view), memory.write(out), |x: i32| integer_unary(op, x.into()) as i32),
-        _ => {
-            if let Some(op) = op.into() {
-                let apply = if memory.literal { literal::apply } else { unary::apply };
-                apply(op, in_place(step, memory));
-            }
-        }
+    let view = operand(step, 0);
+    if let (DType::F32, Some(op)) = (view.dtype, op.into()) {
+        let apply = if memory.literal { literal::apply } else { unary::apply };
+        return apply(op, in_place(step, memory));
     }
-}
-
-fn integer_unary(op: Unary, x: i64) -> i64 {
-    match op {
-        Unary::Neg => x.wrapping_neg(),
-        Unary::Abs => x.wrapping_abs(),
-        _ => x.signum(),
-    }
-}
-
-fn map<T: Copy, U>(x: &[T], out: &mut [U], f: impl Fn(T) -> U) {
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = f(x);
+    let (x, mut out) = (memory.data(view), memory.out(step));
+    for i in 0..x.len() {
+        out.set(
+            i,
+            match (op, x) {
+                (Unary::IsNan, Data::F32(x)) => x[i].is_nan().into(),
+                (Unary::Not, _) => (x.integer(i) == 0).into(),
+                (Unary::Neg, _) => x.integer(i).wrapping_neg(),
+                (Unary::Abs, _) => x.integer(i).wrapping_abs(),
+                _ => x.integer(i).signum(),
+            },
+        );
     }
 }
 
@@ -118,34 +94,42 @@ pub(super) fn check_binary(op: Binary, dtype: DType) -> Option<String> {
 
 pub(super) fn binary(op: Binary, step: &Step, memory: &Memory) {
     let (a, b, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
-    match a.dtype {
-        DType::F32 => match float_op(op) {
-            Some(op) => {
-                let rank = out.shape.len();
-                let (sa, sb) = (broadcast_strides(&a.shape, &out.shape), broadcast_strides(&b.shape, &out.shape));
-                binary::broadcast(
-                    op,
-                    &out.shape,
-                    memory.read(a),
-                    &sa[..rank],
-                    memory.read(b),
-                    &sb[..rank],
-                    memory.write(out),
-                );
-            }
-            None => compare::<f32>(op, a, b, out, memory),
-        },
-        DType::I64 if op.gives_bool() => compare::<i64>(op, a, b, out, memory),
-        DType::I32 if op.gives_bool() => compare::<i32>(op, a, b, out, memory),
-        DType::I8 => compare::<i8>(op, a, b, out, memory),
-        DType::I64 => arithmetic::<i64>(op, a, b, out, memory),
-        DType::I32 => arithmetic::<i32>(op, a, b, out, memory),
-        _ => match op {
-            Binary::And => zip(a, b, out, memory, |x: u8, y: u8| x & y),
-            Binary::Or => zip(a, b, out, memory, |x: u8, y: u8| x | y),
-            _ => compare::<u8>(op, a, b, out, memory),
-        },
+    if let (DType::F32, Some(op)) = (a.dtype, float_op(op)) {
+        let (sa, sb) = (broadcast_strides(&a.shape, &out.shape), broadcast_strides(&b.shape, &out.shape));
+        let (x, y, rank) = (memory.read(a), memory.read(b), out.shape.len());
+        return binary::broadcast(op, &out.shape, x, &sa[..rank], y, &sb[..rank], memory.write(out));
     }
+    let (x, y, mut out) = (memory.data(a), memory.data(b), memory.out(step));
+    for_each(step, &mut |i, [j, k, _]| {
+        let value = if op.gives_bool() {
+            let order = match (x, y) {
+                (Data::F32(x), Data::F32(y)) => x[j].partial_cmp(&y[k]),
+                _ => Some(x.integer(j).cmp(&y.integer(k))),
+            };
+            let is = |test: fn(Ordering) -> bool| order.is_some_and(test).into();
+            match op {
+                Binary::Equal => is(Ordering::is_eq),
+                Binary::Less => is(Ordering::is_lt),
+                Binary::LessOrEqual => is(Ordering::is_le),
+                Binary::Greater => is(Ordering::is_gt),
+                _ => is(Ordering::is_ge),
+            }
+        } else {
+            let (x, y) = (x.integer(j), y.integer(k));
+            match op {
+                Binary::Add => x.wrapping_add(y),
+                Binary::Sub => x.wrapping_sub(y),
+                Binary::Mul => x.wrapping_mul(y),
+                // ONNX leaves division by zero open; 0 does not stop a page.
+                Binary::Div => x.checked_div(y).unwrap_or(0),
+                Binary::Min => x.min(y),
+                Binary::And => x & y,
+                Binary::Or => x | y,
+                _ => x.max(y),
+            }
+        };
+        out.set(i, value);
+    });
 }
 
 fn float_op(op: Binary) -> Option<BinaryOp> {
@@ -161,79 +145,23 @@ fn float_op(op: Binary) -> Option<BinaryOp> {
     })
 }
 
-fn zip<T: bytemuck::Pod, U: bytemuck::Pod>(a: &View, b: &View, out: &View, memory: &Memory, f: impl Fn(T, T) -> U) {
-    let (x, y, result): (&[T], &[T], &mut [U]) = (memory.read(a), memory.read(b), memory.write(out));
-    let strides = [broadcast_strides(&a.shape, &out.shape), broadcast_strides(&b.shape, &out.shape)];
-    for_each(&out.shape, &strides, |i, [j, k]| result[i] = f(x[j], y[k]));
-}
-
-fn compare<T: bytemuck::Pod + PartialOrd>(op: Binary, a: &View, b: &View, out: &View, memory: &Memory) {
-    zip(a, b, out, memory, |x: T, y: T| {
-        u8::from(match op {
-            Binary::Equal => x == y,
-            Binary::Less => x < y,
-            Binary::LessOrEqual => x <= y,
-            Binary::Greater => x > y,
-            _ => x >= y,
-        })
-    });
-}
-
-fn arithmetic<T: bytemuck::Pod + Into<i64> + FromI64>(op: Binary, a: &View, b: &View, out: &View, memory: &Memory) {
-    zip(a, b, out, memory, |x: T, y: T| {
-        let (x, y): (i64, i64) = (x.into(), y.into());
-        T::from_i64(match op {
-            Binary::Add => x.wrapping_add(y),
-            Binary::Sub => x.wrapping_sub(y),
-            Binary::Mul => x.wrapping_mul(y),
-            // ONNX leaves division by zero open; 0 does not stop a page.
-            Binary::Div => x.checked_div(y).unwrap_or(0),
-            Binary::Min => x.min(y),
-            _ => x.max(y),
-        })
-    });
-}
-
 pub(super) fn select(step: &Step, memory: &Memory) {
-    match step.outputs[0].dtype.size() {
-        8 => select_of::<u64>(step, memory),
-        4 => select_of::<u32>(step, memory),
-        _ => select_of::<u8>(step, memory),
-    }
-}
-
-fn select_of<T: bytemuck::Pod>(step: &Step, memory: &Memory) {
-    let (c, a, b, out) = (operand(step, 0), operand(step, 1), operand(step, 2), &step.outputs[0]);
-    let (test, x, y): (&[u8], &[T], &[T]) = (memory.read(c), memory.read(a), memory.read(b));
-    let strides = [c, a, b].map(|v| broadcast_strides(&v.shape, &out.shape));
-    let result = memory.write(out);
-    for_each(&out.shape, &strides, |i, [j, k, l]| result[i] = if test[j] != 0 { x[k] } else { y[l] });
+    let (test, mut out) = (memory.data(operand(step, 0)), memory.out(step));
+    let [x, y] = [1, 2].map(|i| memory.bits(operand(step, i)));
+    for_each(step, &mut |i, [j, k, l]| out.set(i, if test.integer(j) != 0 { x.integer(k) } else { y.integer(l) }));
 }
 
 pub(super) fn cast(step: &Step, memory: &Memory) {
-    let view = operand(step, 0);
-    match view.dtype {
-        DType::F32 => cast_from(step, memory, |x: f32| x as i64, |x| x, |x| x != 0.0),
-        DType::I64 => cast_from(step, memory, |x: i64| x, |x| x as f32, |x| x != 0),
-        DType::I32 => cast_from(step, memory, |x: i32| x.into(), |x| x as f32, |x| x != 0),
-        DType::I8 => cast_from(step, memory, |x: i8| x.into(), |x| x.into(), |x| x != 0),
-        _ => cast_from(step, memory, |x: u8| x.into(), |x| x.into(), |x| x != 0),
-    }
-}
-
-fn cast_from<T: bytemuck::Pod>(
-    step: &Step,
-    memory: &Memory,
-    integer: impl Fn(T) -> i64,
-    float: impl Fn(T) -> f32,
-    bool: impl Fn(T) -> bool,
-) {
-    let (x, out) = (memory.read::<T>(operand(step, 0)), &step.outputs[0]);
-    match out.dtype {
-        DType::F32 => map(x, memory.write(out), float),
-        DType::Bool => map(x, memory.write(out), |x| u8::from(bool(x))),
-        DType::I64 => map(x, memory.write(out), integer),
-        DType::I32 => map(x, memory.write(out), |x| integer(x) as i32),
-        _ => map(x, memory.write(out), |x| integer(x) as u8),
+    let (x, to, mut out) = (memory.data(operand(step, 0)), step.outputs[0].dtype, memory.out(step));
+    for i in 0..x.len() {
+        out.set(
+            i,
+            match (to, x) {
+                (DType::Bool, Data::F32(x)) => (x[i] != 0.0).into(),
+                (DType::Bool, _) => (x.integer(i) != 0).into(),
+                (DType::F32, _) => (x.integer(i) as f32).to_bits().into(),
+                _ => x.integer(i),
+            },
+        );
     }
 }

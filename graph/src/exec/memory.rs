@@ -1,6 +1,8 @@
 //! Views become slices: the one place where steps reach into the arena.
 
-use crate::plan::{Buffer, Plan, View};
+use crate::ir::DType;
+use crate::plan::{Buffer, Plan, Step, View};
+use crate::tensor::Data;
 use crate::weights::Weights;
 use bytemuck::Pod;
 
@@ -23,8 +25,13 @@ impl<'a> Memory<'a> {
 
     /// The elements of an operand.
     pub fn read<T: Pod>(&self, view: &View) -> &[T] {
+        bytemuck::cast_slice(self.bytes(view))
+    }
+
+    /// The bytes of an operand.
+    pub fn bytes(&self, view: &View) -> &[u8] {
         let range = view.range();
-        let bytes = match view.buffer {
+        match view.buffer {
             // Packed panels are as long as their kernel wants them, not as their shape says.
             Buffer::Weight(slot) => self.weights.data(slot),
             Buffer::Plan => &self.plan.constants.bytes()[range],
@@ -35,18 +42,60 @@ impl<'a> Memory<'a> {
                 // `&mut` to these bytes is alive.
                 unsafe { std::slice::from_raw_parts(self.arena.add(range.start), range.len()) }
             }
+        }
+    }
+
+    /// The elements of an operand, whatever their type.
+    pub fn data(&self, view: &View) -> Data<'_> {
+        Data::new(view.dtype, self.bytes(view))
+    }
+
+    /// The elements of an operand as integers with the same bits.
+    pub fn bits(&self, view: &View) -> Data<'_> {
+        let dtype = match view.dtype.size() {
+            8 => DType::I64,
+            4 => DType::I32,
+            _ => DType::U8,
         };
-        bytemuck::cast_slice(bytes)
+        Data::new(dtype, self.bytes(view))
     }
 
     /// The elements of a result or of scratch, which the step asks for once.
     #[allow(clippy::mut_from_ref)]
     pub fn write<T: Pod>(&self, view: &View) -> &mut [T] {
+        bytemuck::cast_slice_mut(self.bytes_mut(view))
+    }
+
+    /// The bytes of a result or of scratch, which the step asks for once.
+    #[allow(clippy::mut_from_ref)]
+    pub fn bytes_mut(&self, view: &View) -> &mut [u8] {
         let range = view.range();
         assert!(view.buffer == Buffer::Arena && range.end <= self.len);
         // SAFETY: in bounds of the arena, which is borrowed mutably for 'a; apart from every other slice that this
-        // step asks for, as the plan has it (see `read`).
-        let bytes = unsafe { std::slice::from_raw_parts_mut(self.arena.add(range.start), range.len()) };
-        bytemuck::cast_slice_mut(bytes)
+        // step asks for, as the plan has it (see `bytes`).
+        unsafe { std::slice::from_raw_parts_mut(self.arena.add(range.start), range.len()) }
+    }
+
+    /// The result of a step that has one, element by element.
+    pub fn out(&self, step: &Step) -> Elements<'_> {
+        let view = &step.outputs[0];
+        Elements { size: view.dtype.size(), bytes: self.bytes_mut(view) }
+    }
+}
+
+/// Elements to be written, whatever their type.
+pub(crate) struct Elements<'a> {
+    size: usize,
+    bytes: &'a mut [u8],
+}
+
+impl Elements<'_> {
+    /// Sets element `i` to the lowest bits of `value`.
+    pub fn set(&mut self, i: usize, value: i64) {
+        match self.size {
+            8 => bytemuck::cast_slice_mut(self.bytes)[i] = value,
+            4 => bytemuck::cast_slice_mut(self.bytes)[i] = value as i32,
+            _ => self.bytes[i] = value as u8,
+        }
     }
 }

@@ -14,8 +14,8 @@ mod tests;
 use crate::error::{Error, Failure};
 use crate::ir::{DType, Node, Op, Reduce, Unary};
 use crate::plan::{Sizes, Step};
-use fourlane_kernels::reduce::{self, ReduceOp};
-use fourlane_kernels::{gemm_blocks, layer_norm, literal, softmax};
+use crate::tensor::Data;
+use fourlane_kernels::{gemm_blocks, layer_norm, literal, reduce, softmax};
 pub(crate) use memory::Memory;
 
 /// Working memory of a node on operands of these types and shapes.
@@ -224,34 +224,23 @@ fn reduction(step: &Step) -> Option<[usize; 3]> {
 
 fn reduce_step(op: Reduce, step: &Step, memory: &Memory) {
     let (Some([outer, len, inner]), view) = (reduction(step), operand(step, 0)) else { return };
-    match view.dtype {
-        DType::F32 => {
-            let op = match op {
-                Reduce::Mean => ReduceOp::Mean,
-                Reduce::Sum => ReduceOp::Sum,
-                Reduce::Max => ReduceOp::Max,
-                Reduce::Min => ReduceOp::Min,
+    let x = match memory.data(view) {
+        Data::F32(x) => return reduce::reduce(op, outer, len, inner, x, memory.write(&step.outputs[0])),
+        x => x,
+    };
+    let mut out = memory.out(step);
+    for i in 0..outer * inner {
+        let mut value = 0;
+        for l in 0..len {
+            let x = x.integer((i / inner * len + l) * inner + i % inner);
+            value = match op {
+                Reduce::Sum | Reduce::Mean => x.wrapping_add(value),
+                Reduce::Max if l > 0 => x.max(value),
+                Reduce::Min if l > 0 => x.min(value),
+                _ => x,
             };
-            reduce::reduce(op, outer, len, inner, memory.read(view), memory.write(&step.outputs[0]));
         }
-        DType::I64 => {
-            reduce_integers::<i64>(op, [outer, len, inner], memory.read(view), memory.write(&step.outputs[0]))
-        }
-        _ => reduce_integers::<i32>(op, [outer, len, inner], memory.read(view), memory.write(&step.outputs[0])),
-    }
-}
-
-fn reduce_integers<T: Copy + Into<i64> + elementwise::FromI64>(op: Reduce, dims: [usize; 3], x: &[T], out: &mut [T]) {
-    let [_, len, inner] = dims;
-    for (i, slot) in out.iter_mut().enumerate() {
-        let (o, r) = (i / inner, i % inner);
-        let all = (0..len).map(|l| x[(o * len + l) * inner + r].into());
-        *slot = T::from_i64(match op {
-            Reduce::Sum => all.fold(0, i64::wrapping_add),
-            Reduce::Mean => all.fold(0, i64::wrapping_add) / (len as i64).max(1),
-            Reduce::Max => all.max().unwrap_or(0),
-            Reduce::Min => all.min().unwrap_or(0),
-        });
+        out.set(i, if op == Reduce::Mean { value / (len as i64).max(1) } else { value });
     }
 }
 

@@ -7,8 +7,10 @@ use crate::exec::Memory;
 use crate::infer::normalize_axis;
 use crate::ir::{DType, Node, Op};
 use crate::plan::{MAX_RANK, Sizes, Step, View};
+use crate::tensor::Data;
 use crate::weights::halves;
 use fourlane_kernels::{gather as rows, gemm_half, strided};
+use std::ops::Range;
 
 /// `Transpose`, `Expand`, `Slice`: the operand read with other strides.
 pub(super) fn strided(op: &Op, step: &Step, memory: &Memory) {
@@ -63,13 +65,7 @@ fn contiguous(shape: &Sizes) -> [usize; MAX_RANK] {
 
 /// The same bytes elsewhere.
 pub(super) fn copy(step: &Step, memory: &Memory) {
-    memory.write::<u8>(&bytes(&step.outputs[0])).copy_from_slice(memory.read(&bytes(operand(step, 0))));
-}
-
-/// A view of the bytes of a view.
-fn bytes(view: &View) -> View {
-    let shape = Sizes::new(&[view.range().len()]).unwrap_or_default();
-    View { dtype: DType::U8, shape, ..*view }
+    memory.bytes_mut(&step.outputs[0]).copy_from_slice(memory.bytes(operand(step, 0)));
 }
 
 /// `(outer, inner)`: how often a run along `axis` starts, and the bytes of one element of the axis.
@@ -78,40 +74,38 @@ fn around(shape: &Sizes, axis: i64, dtype: DType) -> (usize, usize, usize) {
     (axis, shape[..axis].iter().product(), shape[axis + 1..].iter().product::<usize>() * dtype.size())
 }
 
-pub(super) fn concat(axis: i64, step: &Step, memory: &Memory) {
-    let out = &step.outputs[0];
-    let (axis, outer, inner) = around(&out.shape, axis, out.dtype);
-    let (row, result) = (out.shape[axis] * inner, memory.write::<u8>(&bytes(out)));
-    let mut at = 0;
-    for view in step.inputs.iter().flatten() {
-        let (length, x) = (view.shape[axis] * inner, memory.read::<u8>(&bytes(view)));
+/// Calls `copy(part, bytes of it, bytes of the whole)` for each run of bytes that a tensor has in common with one of the
+/// parts that it is cut into along `axis`.
+fn for_each_run<'s>(
+    axis: i64,
+    whole: &View,
+    parts: &mut dyn Iterator<Item = &'s View>,
+    copy: &mut dyn FnMut(&View, Range<usize>, Range<usize>),
+) {
+    let (axis, outer, inner) = around(&whole.shape, axis, whole.dtype);
+    let (row, mut at) = (whole.shape[axis] * inner, 0);
+    for part in parts {
+        let length = part.shape[axis] * inner;
         for o in 0..outer {
-            result[o * row + at..][..length].copy_from_slice(&x[o * length..][..length]);
+            copy(part, o * length..(o + 1) * length, o * row + at..o * row + at + length);
         }
         at += length;
     }
+}
+
+pub(super) fn concat(axis: i64, step: &Step, memory: &Memory) {
+    let (out, mut parts) = (&step.outputs[0], step.inputs.iter().flatten());
+    let result = memory.bytes_mut(out);
+    for_each_run(axis, out, &mut parts, &mut |part, from, to| {
+        result[to].copy_from_slice(&memory.bytes(part)[from]);
+    });
 }
 
 pub(super) fn split(axis: i64, step: &Step, memory: &Memory) {
-    let view = operand(step, 0);
-    let (axis, outer, inner) = around(&view.shape, axis, view.dtype);
-    let (row, x) = (view.shape[axis] * inner, memory.read::<u8>(&bytes(view)));
-    let mut at = 0;
-    for out in &step.outputs {
-        let (length, result) = (out.shape[axis] * inner, memory.write::<u8>(&bytes(out)));
-        for o in 0..outer {
-            result[o * length..][..length].copy_from_slice(&x[o * row + at..][..length]);
-        }
-        at += length;
-    }
-}
-
-/// An index read from i64 or i32 indices.
-fn index_at(view: &View, memory: &Memory, i: usize) -> i64 {
-    match view.dtype {
-        DType::I32 => memory.read::<i32>(view)[i].into(),
-        _ => memory.read::<i64>(view)[i],
-    }
+    let x = operand(step, 0);
+    for_each_run(axis, x, &mut step.outputs.iter(), &mut |part, to, from| {
+        memory.bytes_mut(part)[to].copy_from_slice(&memory.bytes(x)[from]);
+    });
 }
 
 /// `index` counted from the front of `size` elements.
@@ -138,14 +132,13 @@ pub(super) fn gather(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Re
     if x.dtype != step.outputs[0].dtype {
         let inner = inner / x.dtype.size();
         let (data, out): (&[u16], &mut [f32]) = (memory.read(x), memory.write(&step.outputs[0]));
-        let rows = (0..outer).flat_map(|o| indices.iter().map(move |&index| (o, index)));
-        for ((o, index), out) in rows.zip(out.chunks_exact_mut(inner.max(1))) {
-            let row = &data[(o * size + resolve(index, size, node)?) * inner..][..inner];
-            gemm_half::to_f32(halves(x.dtype, row), out);
+        for (i, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
+            let row = i / indices.len() * size + resolve(indices[i % indices.len()], size, node)?;
+            gemm_half::to_f32(halves(x.dtype, &data[row * inner..][..inner]), out);
         }
         return Ok(());
     }
-    let (data, out) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(&step.outputs[0])));
+    let (data, out) = (memory.bytes(x), memory.bytes_mut(&step.outputs[0]));
     let length = indices.len() * inner;
     for o in 0..outer {
         let table = &data[o * size * inner..][..size * inner];
@@ -170,24 +163,25 @@ pub(super) fn look_up(step: &Step, memory: &Memory) {
 pub(super) fn choose(step: &Step, memory: &Memory) {
     let is_true = memory.read::<u8>(operand(step, 0)).first().is_some_and(|&c| c != 0);
     let taken = operand(step, if is_true { 1 } else { 2 });
-    memory.write::<u8>(&bytes(&step.outputs[0])).copy_from_slice(memory.read(&bytes(taken)));
+    memory.bytes_mut(&step.outputs[0]).copy_from_slice(memory.bytes(taken));
 }
 
 pub(super) fn gather_elements(axis: i64, node: &Node, step: &Step, memory: &Memory) -> Result<(), Failure> {
     let (x, indices, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
+    let index = memory.data(indices);
     let axis = normalize_axis(axis, x.shape.len()).unwrap_or(0);
     let (strides, own) = (contiguous(&x.shape), contiguous(&indices.shape));
     let size = x.dtype.size();
-    let (data, result) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(out)));
+    let (data, result) = (memory.bytes(x), memory.bytes_mut(out));
     for i in 0..out.shape.count() {
         let mut at = 0;
         for a in 0..x.shape.len() {
             let index = match a == axis {
-                true => resolve(index_at(indices, memory, i), x.shape[a], node)?,
+                true => index.integer(i),
                 // Indices may cover less of the other axes than the data, never more.
-                false => resolve((i / own[a] % indices.shape[a]) as i64, x.shape[a], node)?,
+                false => (i / own[a] % indices.shape[a]) as i64,
             };
-            at += index * strides[a];
+            at += resolve(index, x.shape[a], node)? * strides[a];
         }
         result[i * size..][..size].copy_from_slice(&data[at * size..][..size]);
     }
@@ -196,16 +190,16 @@ pub(super) fn gather_elements(axis: i64, node: &Node, step: &Step, memory: &Memo
 
 pub(super) fn gather_nd(batch_dims: usize, node: &Node, step: &Step, memory: &Memory) -> Result<(), Failure> {
     let (x, indices, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
-    let depth = indices.shape.last().copied().unwrap_or(1);
+    let (index, depth) = (memory.data(indices), indices.shape.last().copied().unwrap_or(1));
     let inner = x.shape[batch_dims + depth..].iter().product::<usize>() * x.dtype.size();
     let batch: usize = x.shape[..batch_dims].iter().product();
     let tuples = indices.shape.count().checked_div(depth).unwrap_or(0);
-    let (data, result) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(out)));
+    let (data, result) = (memory.bytes(x), memory.bytes_mut(out));
     for t in 0..tuples {
         let mut at = t / (tuples / batch.max(1)).max(1);
         for d in 0..depth {
             let size = x.shape[batch_dims + d];
-            at = at * size + resolve(index_at(indices, memory, t * depth + d), size, node)?;
+            at = at * size + resolve(index.integer(t * depth + d), size, node)?;
         }
         result[t * inner..][..inner].copy_from_slice(&data[at * inner..][..inner]);
     }
@@ -214,89 +208,72 @@ pub(super) fn gather_nd(batch_dims: usize, node: &Node, step: &Step, memory: &Me
 
 /// Every element is `value`.
 pub(super) fn fill(value: &[u8], step: &Step, memory: &Memory) {
-    for element in memory.write::<u8>(&bytes(&step.outputs[0])).chunks_exact_mut(value.len().max(1)) {
+    for element in memory.bytes_mut(&step.outputs[0]).chunks_exact_mut(value.len().max(1)) {
         element.copy_from_slice(value);
     }
 }
 
-/// Copies the elements of `x` that `source` finds for each element of the output; the others are left.
-fn pick(step: &Step, memory: &Memory, source: impl Fn(usize, usize) -> Option<usize>) {
+/// Copies the operand into the result: behind its pads, of which nothing is written, or again and again.
+fn place(pads: Option<&[i64]>, step: &Step, memory: &Memory) {
     let (x, out) = (operand(step, 0), &step.outputs[0]);
     let (own, to) = (contiguous(&x.shape), contiguous(&out.shape));
-    let size = x.dtype.size();
-    let (data, result) = (memory.read::<u8>(&bytes(x)), memory.write::<u8>(&bytes(out)));
-    for i in 0..out.shape.count() {
-        let at = (0..out.shape.len())
-            .try_fold(0, |at, a| Some(at + source(a, i / to[a] % out.shape[a]).filter(|&s| s < x.shape[a])? * own[a]));
-        if let Some(at) = at {
-            result[i * size..][..size].copy_from_slice(&data[at * size..][..size]);
+    let (data, mut result) = (memory.bits(x), memory.out(step));
+    'elements: for i in 0..out.shape.count() {
+        let mut at = 0;
+        for a in 0..out.shape.len() {
+            let mut index = i / to[a] % out.shape[a];
+            match pads {
+                Some(pads) => index = (index as i64 - pads[a]) as usize,
+                None => index %= x.shape[a],
+            }
+            if index >= x.shape[a] {
+                continue 'elements;
+            }
+            at += index * own[a];
         }
+        result.set(i, data.integer(at));
     }
 }
 
 pub(super) fn tile(step: &Step, memory: &Memory) {
-    let shape = operand(step, 0).shape;
-    pick(step, memory, |axis, i| Some(i % shape[axis]));
+    place(None, step, memory);
 }
 
 pub(super) fn pad(step: &Step, memory: &Memory) {
     let zero = [0u8; 8];
     let value = match step.inputs.get(2).and_then(Option::as_ref) {
-        Some(value) => memory.read::<u8>(&bytes(value)),
+        Some(value) => memory.bytes(value),
         None => &zero[..step.outputs[0].dtype.size()],
     };
     fill(value, step, memory);
-    pick(step, memory, |axis, i| usize::try_from(i as i64 - step.numbers[axis]).ok());
+    place(Some(&step.numbers), step, memory);
 }
 
 pub(super) fn range(step: &Step, memory: &Memory) {
-    let (start, delta, out) = (operand(step, 0), operand(step, 2), &step.outputs[0]);
-    match out.dtype {
-        DType::I32 => {
-            let (start, delta) = (memory.read::<i32>(start)[0], memory.read::<i32>(delta)[0]);
-            for (i, x) in memory.write::<i32>(out).iter_mut().enumerate() {
-                *x = start.wrapping_add(delta.wrapping_mul(i as i32));
-            }
-        }
-        DType::I64 => {
-            let (start, delta) = (memory.read::<i64>(start)[0], memory.read::<i64>(delta)[0]);
-            for (i, x) in memory.write::<i64>(out).iter_mut().enumerate() {
-                *x = start.wrapping_add(delta.wrapping_mul(i as i64));
-            }
-        }
-        _ => {}
+    let [start, delta] = [0, 2].map(|i| memory.data(operand(step, i)).integer(0));
+    let mut out = memory.out(step);
+    for i in 0..step.outputs[0].shape.count() {
+        out.set(i, start.wrapping_add(delta.wrapping_mul(i as i64)));
     }
 }
 
 pub(super) fn cumulate(exclusive: bool, reverse: bool, step: &Step, memory: &Memory) {
-    match step.outputs[0].dtype {
-        DType::F32 => cumulate_of::<f32>(exclusive, reverse, step, memory, |a, b| a + b),
-        DType::I64 => cumulate_of::<i64>(exclusive, reverse, step, memory, i64::wrapping_add),
-        DType::I32 => cumulate_of::<i32>(exclusive, reverse, step, memory, i32::wrapping_add),
-        _ => {}
-    }
-}
-
-fn cumulate_of<T: bytemuck::Pod + Default>(
-    exclusive: bool,
-    reverse: bool,
-    step: &Step,
-    memory: &Memory,
-    add: fn(T, T) -> T,
-) {
-    let (x, out) = (operand(step, 0), &step.outputs[0]);
-    let axis = normalize_axis(index_at(operand(step, 1), memory, 0), x.shape.len()).unwrap_or(0);
+    let x = operand(step, 0);
+    let axis = normalize_axis(memory.data(operand(step, 1)).integer(0), x.shape.len()).unwrap_or(0);
     let (len, inner): (usize, usize) = (x.shape[axis], x.shape[axis + 1..].iter().product());
-    let (data, result) = (memory.read::<T>(x), memory.write::<T>(out));
-    for start in (0..data.len()).step_by((len * inner).max(1)) {
-        for r in 0..inner {
-            let mut sum = T::default();
-            for l in 0..len {
-                let at = start + if reverse { len - 1 - l } else { l } * inner + r;
-                let next = add(sum, data[at]);
-                result[at] = if exclusive { sum } else { next };
-                sum = next;
+    let (data, mut out) = (memory.data(x), memory.out(step));
+    for r in 0..data.len() / len.max(1) {
+        let (mut sum, mut float) = (0i64, 0f32);
+        for l in 0..len {
+            let at = (r / inner * len + if reverse { len - 1 - l } else { l }) * inner + r % inner;
+            let before = sum;
+            if let Data::F32(data) = data {
+                float += data[at];
+                sum = float.to_bits().into();
+            } else {
+                sum = sum.wrapping_add(data.integer(at));
             }
+            out.set(at, if exclusive { before } else { sum });
         }
     }
 }

@@ -6,11 +6,13 @@ use crate::exec::Memory;
 use crate::infer::normalize_axis;
 use crate::ir::{Activation, DType, Op};
 use crate::plan::{Sizes, Step, View};
+use crate::tensor::Data;
 use crate::weights::int8;
 use fourlane_kernels::gemm::Epilogue;
 use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Zero};
 use fourlane_kernels::gemm_int8::{self, Int8};
 use fourlane_kernels::quantize as kernel;
+use std::ops::Range;
 
 pub(super) fn scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
     match input(1) {
@@ -85,12 +87,7 @@ fn integers<'m>(view: &View, memory: &'m Memory) -> Int8<'m> {
 
 /// The single zero point in `view`; 0 if absent.
 fn zero_point(view: Option<&View>, memory: &Memory, i: usize) -> i32 {
-    let Some(view) = view else { return 0 };
-    match view.dtype {
-        DType::I8 => memory.read::<i8>(view).get(i).map_or(0, |&z| z.into()),
-        DType::I32 => memory.read::<i32>(view).get(i).copied().unwrap_or(0),
-        _ => memory.read::<u8>(view).get(i).map_or(0, |&z| z.into()),
-    }
+    view.map(|view| memory.data(view)).filter(|zeros| i < zeros.len()).map_or(0, |zeros| zeros.integer(i) as i32)
 }
 
 fn zero_points(view: Option<&View>, memory: &Memory, out: &mut [i32]) {
@@ -225,7 +222,7 @@ pub(super) fn dynamic_quantize(step: &Step, memory: &Memory) {
 }
 
 /// Calls `f(range of elements, index of their scale)` for each run of elements with one scale.
-fn for_each_scale(axis: i64, step: &Step, mut f: impl FnMut(std::ops::Range<usize>, usize)) {
+fn for_each_scale(axis: i64, step: &Step, f: &mut dyn FnMut(Range<usize>, usize)) {
     let (shape, scales) = (step.outputs[0].shape, operand(step, 1).shape.count());
     if scales <= 1 {
         return f(0..shape.count(), 0);
@@ -240,39 +237,26 @@ fn for_each_scale(axis: i64, step: &Step, mut f: impl FnMut(std::ops::Range<usiz
 pub(super) fn quantize(axis: i64, step: &Step, memory: &Memory) {
     let (x, out) = (memory.read::<f32>(operand(step, 0)), &step.outputs[0]);
     let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.inputs.get(2).and_then(Option::as_ref));
-    let zero = |i| zero_point(zero, memory, i);
-    match out.dtype {
-        DType::I8 => {
-            let y = memory.write(out);
-            for_each_scale(axis, step, |r, s| kernel::quantize_i8(&x[r.clone()], scales[s], zero(s) as i8, &mut y[r]));
+    let y = memory.bytes_mut(out);
+    for_each_scale(axis, step, &mut |r, s| {
+        let (x, scale, zero, y) = (&x[r.clone()], scales[s], zero_point(zero, memory, s), &mut y[r]);
+        match out.dtype {
+            DType::I8 => kernel::quantize_i8(x, scale, zero as i8, bytemuck::cast_slice_mut(y)),
+            _ => kernel::quantize_u8(x, scale, zero as u8, y),
         }
-        _ => {
-            let y = memory.write(out);
-            for_each_scale(axis, step, |r, s| kernel::quantize_u8(&x[r.clone()], scales[s], zero(s) as u8, &mut y[r]));
-        }
-    }
+    });
 }
 
 pub(super) fn dequantize(axis: i64, step: &Step, memory: &Memory) {
-    let (x, y) = (operand(step, 0), memory.write::<f32>(&step.outputs[0]));
+    let (x, y) = (memory.data(operand(step, 0)), memory.write::<f32>(&step.outputs[0]));
     let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.inputs.get(2).and_then(Option::as_ref));
-    let zero = |i| zero_point(zero, memory, i);
-    match x.dtype {
-        DType::I8 => {
-            let x = memory.read(x);
-            for_each_scale(axis, step, |r, s| {
-                kernel::dequantize_i8(&x[r.clone()], scales[s], zero(s) as i8, &mut y[r])
-            });
+    for_each_scale(axis, step, &mut |r, s| {
+        let (scale, zero, y) = (scales[s], zero_point(zero, memory, s), &mut y[r.clone()]);
+        match x {
+            Data::I8(x) => kernel::dequantize_i8(&x[r], scale, zero as i8, y),
+            Data::I32(x) => kernel::dequantize_i32(&x[r], scale, zero, y),
+            Data::U8(x) => kernel::dequantize_u8(&x[r], scale, zero as u8, y),
+            _ => {}
         }
-        DType::I32 => {
-            let x = memory.read(x);
-            for_each_scale(axis, step, |r, s| kernel::dequantize_i32(&x[r.clone()], scales[s], zero(s), &mut y[r]));
-        }
-        _ => {
-            let x = memory.read(x);
-            for_each_scale(axis, step, |r, s| {
-                kernel::dequantize_u8(&x[r.clone()], scales[s], zero(s) as u8, &mut y[r])
-            });
-        }
-    }
+    });
 }
