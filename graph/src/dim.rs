@@ -283,6 +283,24 @@ impl Atom {
     }
 }
 
+/// The values of dimensions, or of numbers, if all are known.
+pub fn known(dims: &[Dim]) -> Option<Vec<i64>> {
+    let mut all = Vec::with_capacity(dims.len());
+    for dim in dims {
+        all.push(dim.known()?);
+    }
+    Some(all)
+}
+
+/// The sizes of a concrete shape. What is over all memory is as large as can be.
+pub fn known_sizes(shape: &[Dim]) -> Option<Vec<usize>> {
+    let mut all = Vec::with_capacity(shape.len());
+    for dim in shape {
+        all.push(usize::try_from(dim.known()?).unwrap_or(usize::MAX));
+    }
+    Some(all)
+}
+
 /// Product of dimensions.
 pub fn product(dims: &[Dim]) -> Dim {
     dims.iter().fold(Dim::Const(1), |p, d| p.mul(d))

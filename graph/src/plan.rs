@@ -7,7 +7,7 @@
 //!
 //! A plan is data and names no kernel: steps, views, and scratch sizes.
 
-use crate::dim::{Dim, checked_mul};
+use crate::dim::{self, checked_mul};
 use crate::error::{Error, Failure};
 use crate::exec;
 use crate::infer::{self, Inference};
@@ -265,8 +265,7 @@ impl<'a> Planner<'a> {
             return Ok(true);
         }
         let Some(fact) = self.inference.get(id) else { return Ok(false) };
-        let Some(elements) = fact.elements.as_ref().and_then(|e| e.iter().map(Dim::known).collect::<Option<Vec<_>>>())
-        else {
+        let Some(elements) = fact.elements.as_deref().and_then(dim::known) else {
             return Ok(false);
         };
         let offset = self.numbers.len().next_multiple_of(8);
@@ -285,8 +284,7 @@ impl<'a> Planner<'a> {
     fn sizes(&self, id: ValueId, name: &str) -> Result<(DType, Sizes), Failure> {
         let depends = || Error::unsupported(name, "the shape of a result depends on the values of the input");
         let fact = self.inference.get(id).ok_or_else(depends)?;
-        let size = |d: &Dim| d.known().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        let sizes = fact.shape.iter().map(size).collect::<Option<Vec<_>>>().ok_or_else(depends)?;
+        let sizes = dim::known_sizes(&fact.shape).ok_or_else(depends)?;
         let total =
             sizes.iter().try_fold(fact.dtype.size(), |p, &d| p.checked_mul(d)).filter(|&b| b <= isize::MAX as usize);
         match (Sizes::new(&sizes), total) {

@@ -37,14 +37,14 @@ pub fn broadcast(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
 pub(super) fn broadcast_with_limits(a: &[Dim], b: &[Dim], limit: &mut dyn FnMut((Symbol, usize))) -> Option<Vec<Dim>> {
     let rank = a.len().max(b.len());
     let one = Dim::Const(1);
-    let at = |s: &[Dim], i: usize| (i + s.len()).checked_sub(rank).map_or(one.clone(), |j| s[j].clone());
-    (0..rank)
-        .map(|i| {
-            let (dim, implied) = broadcast_dim(&at(a, i), &at(b, i))?;
-            if let Some(implied) = implied {
-                limit(implied);
-            }
-            Some(dim)
-        })
-        .collect()
+    let mut shape = Vec::with_capacity(rank);
+    for i in 0..rank {
+        let [a, b] = [a, b].map(|s| (i + s.len()).checked_sub(rank).map_or(&one, |j| &s[j]));
+        let (dim, implied) = broadcast_dim(a, b)?;
+        if let Some(implied) = implied {
+            limit(implied);
+        }
+        shape.push(dim);
+    }
+    Some(shape)
 }

@@ -91,17 +91,16 @@ pub fn infer(model: &Model, values: &[Dim]) -> Result<Inference, Failure> {
 pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inference, Failure> {
     let Inference { mut facts, limits } = known;
     facts.resize(model.value_count as usize, None);
-    let set = |facts: &mut Vec<Option<Fact>>, id: ValueId, fact: &dyn Fn() -> Option<Fact>| {
-        if let Some(slot @ None) = facts.get_mut(id.index()) {
-            *slot = fact();
-        }
-    };
     let names = symbols(model);
     for port in &model.inputs {
-        set(&mut facts, port.value, &|| port_fact(port, &names, values));
+        if let Some(slot @ None) = facts.get_mut(port.value.index()) {
+            *slot = port_fact(port, &names, values);
+        }
     }
     for (id, tensor) in &model.constants {
-        set(&mut facts, *id, &|| Some(constant_fact(tensor)));
+        if let Some(slot @ None) = facts.get_mut(id.index()) {
+            *slot = Some(constant_fact(tensor));
+        }
     }
     let limits = RefCell::new(limits);
     for node in &model.nodes {
@@ -110,10 +109,12 @@ pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inferen
             continue;
         }
         let outputs = Visit { node, facts: &facts, values, limits: Some(&limits) }.outputs()?;
-        if let Some(fact) = outputs.iter().flatten().find(|f| f.shape.iter().any(|d| d.sign() == Some(-1))) {
-            return Err(Error::invalid(&node.name, format!("{} is not a shape", show(&fact.shape))));
-        }
         for (id, fact) in node.outputs.iter().zip(outputs) {
+            if let Some(fact) = &fact
+                && fact.shape.iter().any(|d| d.sign() == Some(-1))
+            {
+                return Err(Error::invalid(&node.name, format!("{} is not a shape", show(&fact.shape))));
+            }
             if let Some(slot) = facts.get_mut(id.index()) {
                 *slot = fact;
             }
@@ -123,11 +124,13 @@ pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inferen
 }
 
 fn port_fact(port: &Port, names: &[String], values: &[Dim]) -> Option<Fact> {
-    let dim = |d: &PortDim| match d {
-        PortDim::Fixed(n) => Some(Dim::from(*n)),
-        PortDim::Symbol(name) => values.get(names.iter().position(|n| n == name)?).cloned(),
-    };
-    let shape = port.dims.as_ref()?.iter().map(dim).collect::<Option<Vec<_>>>()?;
+    let mut shape = Vec::new();
+    for dim in port.dims.as_ref()? {
+        shape.push(match dim {
+            PortDim::Fixed(n) => Dim::from(*n),
+            PortDim::Symbol(name) => values.get(names.iter().position(|n| n == name)?)?.clone(),
+        });
+    }
     Some(Fact { dtype: port.dtype.runtime(), shape, elements: None })
 }
 

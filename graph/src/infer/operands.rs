@@ -2,7 +2,7 @@
 
 use super::broadcast::broadcast_with_limits;
 use super::{Fact, Inference, Limit, normalize_axis, show};
-use crate::dim::Dim;
+use crate::dim::{self, Dim};
 use crate::error::{Error, Failure};
 use crate::ir::{Node, Op};
 use std::cell::RefCell;
@@ -49,7 +49,7 @@ impl<'a> Visit<'a> {
 
     /// An operand of plain numbers, such as axes.
     pub(super) fn numbers(&self, i: usize) -> Option<Vec<i64>> {
-        self.elements(i)?.iter().map(Dim::known).collect()
+        dim::known(self.elements(i)?)
     }
 
     pub(super) fn invalid<T>(&self, reason: impl Into<String>) -> Result<T, Failure> {
@@ -64,7 +64,11 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn axes(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, Failure> {
-        axes.iter().map(|&a| self.axis(a, rank)).collect()
+        let mut found = Vec::with_capacity(axes.len());
+        for &axis in axes {
+            found.push(self.axis(axis, rank)?);
+        }
+        Ok(found)
     }
 
     pub(super) fn broadcast(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Failure> {
@@ -75,8 +79,12 @@ impl<'a> Visit<'a> {
         };
         match broadcast_with_limits(a, b, limit) {
             Some(shape) => Ok(shape),
-            None => self.invalid(format!("shapes {} and {} do not match", show(a), show(b))),
+            None => self.mismatch(a, b),
         }
+    }
+
+    pub(super) fn mismatch<T>(&self, a: &[Dim], b: &[Dim]) -> Result<T, Failure> {
+        self.invalid(format!("shapes {} and {} do not match", show(a), show(b)))
     }
 
     pub(super) fn reduced(&self, rank: usize) -> Known<Vec<usize>> {
@@ -198,7 +206,7 @@ pub(super) fn shape_range(start: i64, end: i64, rank: usize) -> (usize, usize) {
 pub(crate) fn strides_of_slice(node: &Node, inference: &Inference) -> Known<Vec<i64>> {
     let visit = Visit::alone(node, inference);
     let x = known!(visit.fact(0));
-    let sizes = known!(x.shape.iter().map(Dim::known).collect::<Option<Vec<_>>>());
+    let sizes = known!(dim::known(&x.shape));
     let mut numbers = vec![0; sizes.len() + 1];
     let mut stride = 1i64;
     for (axis, size) in sizes.iter().enumerate().rev() {

@@ -39,281 +39,265 @@ impl Visit<'_> {
             }
             _ => {}
         }
-        let x = known!(self.fact(0)).clone();
-        let rank = x.shape.len();
-        let result = match &node.op {
-            Op::Unary(Unary::IsNan) => (DType::Bool, x.shape),
-            Op::Unary(_) => (x.dtype, x.shape),
+        let Fact { dtype, shape: x, .. } = known!(self.fact(0));
+        let (mut dtype, rank) = (*dtype, x.len());
+        let shape = match &node.op {
+            Op::Unary(op) => {
+                dtype = if *op == Unary::IsNan { DType::Bool } else { dtype };
+                x.clone()
+            }
             Op::CumSum { .. } if rank == 0 => return self.invalid("a scalar has no axis to sum along"),
-            Op::CumSum { .. } => (x.dtype, x.shape),
+            Op::CumSum { .. } => x.clone(),
             Op::Binary(op) => {
-                let y = known!(self.fact(1)).clone();
-                if x.dtype != y.dtype {
-                    return self.invalid(format!("operands are {} and {}", x.dtype.name(), y.dtype.name()));
+                let y = known!(self.fact(1));
+                if dtype != y.dtype {
+                    return self.invalid(format!("operands are {} and {}", dtype.name(), y.dtype.name()));
                 }
-                let dtype = if op.gives_bool() { DType::Bool } else { x.dtype };
-                (dtype, self.broadcast(&x.shape, &y.shape)?)
+                dtype = if op.gives_bool() { DType::Bool } else { dtype };
+                self.broadcast(x, &y.shape)?
             }
             Op::Where => {
-                let (y, z) = (known!(self.fact(1)).clone(), known!(self.fact(2)).clone());
-                if x.dtype != DType::Bool || y.dtype != z.dtype {
-                    return self.invalid(format!(
-                        "operands are {}, {} and {}",
-                        x.dtype.name(),
-                        y.dtype.name(),
-                        z.dtype.name()
-                    ));
+                let (y, z) = (known!(self.fact(1)), known!(self.fact(2)));
+                if dtype != DType::Bool || y.dtype != z.dtype {
+                    let [x, y, z] = [dtype, y.dtype, z.dtype].map(DType::name);
+                    return self.invalid(format!("operands are {x}, {y} and {z}"));
                 }
-                let shape = self.broadcast(&y.shape, &z.shape)?;
-                (y.dtype, self.broadcast(&x.shape, &shape)?)
+                dtype = y.dtype;
+                self.broadcast(x, &self.broadcast(&y.shape, &z.shape)?)?
             }
             Op::If => {
                 let known = self.elements(0).and_then(|c| c.first()?.known());
-                let (y, z) = match known {
-                    Some(0) => (known!(self.fact(2)), None),
-                    Some(_) => (known!(self.fact(1)), None),
-                    None => (known!(self.fact(1)), Some(known!(self.fact(2)))),
-                };
-                if z.is_some_and(|z| z.shape != y.shape || z.dtype != y.dtype) {
+                let y = known!(self.fact(if known == Some(0) { 2 } else { 1 }));
+                let z = if known.is_none() { known!(self.fact(2)) } else { y };
+                if z.shape != y.shape || z.dtype != y.dtype {
                     return Ok(None);
                 }
-                (y.dtype, y.shape.clone())
+                dtype = y.dtype;
+                y.shape.clone()
             }
-            Op::Cast(to) => (to.runtime(), x.shape),
+            Op::Cast(to) => {
+                dtype = to.runtime();
+                x.clone()
+            }
             Op::Reduce { keep_dims, .. } => {
                 let axes = known!(self.reduced(rank)?);
-                let kept = x.shape.into_iter().enumerate().filter_map(|(i, d)| match axes.contains(&i) {
-                    true => keep_dims.then_some(Dim::Const(1)),
-                    false => Some(d),
-                });
-                (x.dtype, kept.collect())
+                let mut shape = Vec::with_capacity(rank);
+                for (i, d) in x.iter().enumerate() {
+                    match axes.contains(&i) {
+                        true if *keep_dims => shape.push(Dim::Const(1)),
+                        true => {}
+                        false => shape.push(d.clone()),
+                    }
+                }
+                shape
             }
             Op::Softmax { axis, .. } => {
-                if rank > 0 {
-                    self.axis(*axis, rank)?;
-                }
-                (x.dtype, x.shape)
+                self.axis(*axis, rank.max(1))?;
+                x.clone()
             }
             Op::LayerNorm { axis, .. } => {
                 let axis = self.axis(*axis, rank)?;
                 for i in 1..3 {
                     if let Some(p) = self.fact(i)
-                        && product(&p.shape) != product(&x.shape[axis..])
+                        && product(&p.shape) != product(&x[axis..])
                     {
-                        return self.invalid(format!(
-                            "scale or bias of shape {} on {}",
-                            show(&p.shape),
-                            show(&x.shape)
-                        ));
+                        return self.invalid(format!("scale or bias of shape {} on {}", show(&p.shape), show(x)));
                     }
                 }
-                (x.dtype, x.shape)
+                x.clone()
             }
-            Op::MatMul | Op::MatMulInteger => {
-                let y = known!(self.fact(1)).clone();
-                let shape = self.matmul(&x.shape, &y.shape)?;
-                if node.op == Op::MatMul {
-                    return Ok(Some((x.dtype, shape)));
-                }
-                let columns = y.shape.last().filter(|_| y.shape.len() > 1).and_then(Dim::known);
-                let zeros = self.fact(3).and_then(|z| product(&z.shape).known());
-                if let (Some(columns), Some(zeros)) = (columns, zeros)
-                    && zeros > 1
-                    && zeros != columns
-                {
-                    return self.invalid(format!("{zeros} zero points for {columns} columns"));
-                }
-                (DType::I32, shape)
+            Op::MatMul => self.matmul(x, &known!(self.fact(1)).shape)?,
+            Op::MatMulInteger => {
+                dtype = DType::I32;
+                self.matmul(x, &known!(self.fact(1)).shape)?
             }
             Op::Gemm { trans_a, trans_b, .. } => {
-                let y = known!(self.fact(1)).clone();
+                let y = known!(self.fact(1));
                 if rank != 2 || y.shape.len() != 2 {
                     return self.invalid("Gemm wants matrices");
                 }
-                let (a, b) = (usize::from(*trans_a), usize::from(*trans_b));
-                self.same_k(&x.shape[1 - a], &y.shape[b], &x.shape, &y.shape)?;
-                let shape = vec![x.shape[a].clone(), y.shape[1 - b].clone()];
-                if let Some(c) = self.fact(2).cloned() {
+                let mut rows = x.clone();
+                if *trans_a {
+                    rows.reverse();
+                }
+                let shape = self.linear(&rows, &y.shape, *trans_b)?;
+                if let Some(c) = self.fact(2) {
                     self.broadcast(&c.shape, &shape)?;
                 }
-                (x.dtype, shape)
+                shape
             }
             Op::Transpose { perm } => {
-                let mut seen = perm.clone();
-                seen.sort_unstable();
-                if seen != (0..rank).collect::<Vec<_>>() {
+                if perm.len() != rank || (0..rank).any(|axis| !perm.contains(&axis)) {
                     return self.invalid(format!("permutation {perm:?} of a tensor of rank {rank}"));
                 }
-                (x.dtype, perm.iter().map(|&i| x.shape[i].clone()).collect())
+                perm.iter().map(|&i| x[i].clone()).collect()
             }
-            Op::Reshape { allow_zero } => {
-                let target = known!(self.elements(1)).to_vec();
-                (x.dtype, self.reshape(&x.shape, &target, *allow_zero)?)
-            }
+            Op::Reshape { allow_zero } => self.reshape(x, known!(self.elements(1)), *allow_zero)?,
             Op::Unsqueeze => {
                 let axes = known!(self.numbers(1));
                 let axes = self.axes(&axes, rank + axes.len())?;
-                let mut dims = x.shape.into_iter();
-                let shape = (0..rank + axes.len()).map_while(|i| match axes.contains(&i) {
-                    true => Some(Dim::Const(1)),
-                    false => dims.next(),
-                });
-                (x.dtype, shape.collect())
+                let (mut shape, mut dims) = (Vec::with_capacity(rank + axes.len()), x.iter());
+                for i in 0..rank + axes.len() {
+                    if axes.contains(&i) {
+                        shape.push(Dim::Const(1));
+                    } else if let Some(dim) = dims.next() {
+                        shape.push(dim.clone());
+                    }
+                }
+                shape
             }
             Op::Squeeze => {
                 let axes = match self.has(1) {
-                    true => self.axes(&known!(self.numbers(1)), rank)?,
-                    false => (0..rank).filter(|&i| x.shape[i].is(1)).collect(),
+                    true => Some(self.axes(&known!(self.numbers(1)), rank)?),
+                    false => None,
                 };
-                (x.dtype, (0..rank).filter(|i| !axes.contains(i)).map(|i| x.shape[i].clone()).collect())
+                let mut shape = Vec::with_capacity(rank);
+                for (i, dim) in x.iter().enumerate() {
+                    if axes.as_ref().map_or(!dim.is(1), |axes| !axes.contains(&i)) {
+                        shape.push(dim.clone());
+                    }
+                }
+                shape
             }
             Op::Flatten { axis } => {
                 let axis = if *axis == rank as i64 { rank } else { self.axis(*axis, rank.max(1))? };
-                (x.dtype, vec![product(&x.shape[..axis]), product(&x.shape[axis..])])
+                vec![product(&x[..axis]), product(&x[axis..])]
             }
-            Op::Expand => {
-                let target = known!(self.elements(1)).to_vec();
-                (x.dtype, self.broadcast(&target, &x.shape)?)
-            }
+            Op::Expand => self.broadcast(known!(self.elements(1)), x)?,
             Op::Concat { axis } => {
                 let axis = self.axis(*axis, rank)?;
-                let mut shape = x.shape;
+                let mut shape = x.clone();
                 for i in 1..node.inputs.len() {
                     let part = known!(self.fact(i));
-                    if part.shape.len() != rank || part.dtype != x.dtype {
+                    if part.shape.len() != rank || part.dtype != dtype {
                         return self.invalid("the tensors to join differ in rank or type");
                     }
                     for (j, d) in part.shape.iter().enumerate() {
                         if j == axis {
                             shape[j] = shape[j].add(d);
-                        } else if let (Some(a), Some(b)) = (shape[j].known(), d.known())
-                            && a != b
-                        {
-                            return self.invalid(format!("the tensors to join have {a} and {b} on axis {j}"));
+                        } else if shape[j].known().zip(d.known()).is_some_and(|(a, b)| a != b) {
+                            let joined = show(&part.shape);
+                            return self.invalid(format!("{} and {joined} do not join on axis {axis}", show(x)));
                         }
                     }
                 }
-                (x.dtype, shape)
+                shape
             }
             Op::Slice => {
-                let mut shape = x.shape.clone();
-                for s in known!(self.slices(&x.shape)?) {
+                let mut shape = x.clone();
+                for s in known!(self.slices(x)?) {
                     shape[s.axis] = s.length;
                 }
-                (x.dtype, shape)
+                shape
             }
             Op::Gather { axis } => {
                 let axis = self.axis(*axis, rank)?;
-                let indices = known!(self.fact(1));
-                (x.dtype, [&x.shape[..axis], &indices.shape[..], &x.shape[axis + 1..]].concat())
+                [&x[..axis], &known!(self.fact(1)).shape, &x[axis + 1..]].concat()
             }
             Op::GatherElements { axis } => {
                 self.axis(*axis, rank)?;
-                let indices = known!(self.fact(1));
-                if indices.shape.len() != rank {
+                let indices = &known!(self.fact(1)).shape;
+                if indices.len() != rank {
                     return self.invalid("data and indices differ in rank");
                 }
-                (x.dtype, indices.shape.clone())
+                indices.clone()
             }
             Op::GatherNd { batch_dims } => {
-                let indices = known!(self.fact(1)).shape.clone();
+                let indices = &known!(self.fact(1)).shape;
                 let Some((last, outer)) = indices.split_last() else {
                     return self.invalid("indices are a scalar");
                 };
                 let depth = known!(last.known()) as usize;
-                match x.shape.get(batch_dims.saturating_add(depth)..) {
-                    Some(rest) if *batch_dims <= outer.len() => {
-                        for (a, b) in x.shape.iter().zip(outer).take(*batch_dims) {
-                            self.same_k(a, b, &x.shape, &indices)?;
-                        }
-                        (x.dtype, [outer, rest].concat())
-                    }
-                    _ => return self.invalid("indices have more elements than data has axes"),
+                let (Some(rest), true) = (x.get(batch_dims.saturating_add(depth)..), *batch_dims <= outer.len()) else {
+                    return self.invalid("indices have more elements than data has axes");
+                };
+                for (a, b) in x.iter().zip(outer).take(*batch_dims) {
+                    self.same_k(a, b, x, indices)?;
                 }
+                [outer, rest].concat()
             }
             Op::Shape { start, end } => {
+                dtype = DType::I64;
                 let (start, end) = shape_range(*start, *end, rank);
-                (DType::I64, vec![(end - start).into()])
+                vec![(end - start).into()]
             }
-            Op::Range => (x.dtype, vec![known!(self.range_length()?)]),
+            Op::Range => vec![known!(self.range_length()?)],
             Op::Tile => {
                 let repeats = known!(self.elements(1));
                 if repeats.len() != rank {
                     return self.invalid("one repeat count for each axis is wanted");
                 }
-                (x.dtype, x.shape.iter().zip(repeats).map(|(d, r)| d.mul(r)).collect())
+                x.iter().zip(repeats).map(|(d, r)| d.mul(r)).collect()
             }
             Op::Pad => {
                 let (axes, pads) = known!(self.pads(rank)?);
-                let mut shape = x.shape;
+                let mut shape = x.clone();
                 for (i, &axis) in axes.iter().enumerate() {
                     shape[axis] = shape[axis].add(&pads[i]).add(&pads[i + axes.len()]);
                 }
-                (x.dtype, shape)
+                shape
             }
             Op::AttentionHeads { .. } => {
-                let v = known!(self.fact(2));
-                let (Some(dv), 4) = (v.shape.last(), rank) else {
+                let (Some(dv), 4) = (known!(self.fact(2)).shape.last(), rank) else {
                     return self.invalid("attention wants tensors of rank 4");
                 };
-                let mut shape = x.shape;
-                shape[3] = dv.clone();
-                (x.dtype, shape)
+                [&x[..3], std::slice::from_ref(dv)].concat()
             }
             Op::Attention { heads, .. } => {
-                let (k, v) = (known!(self.fact(1)).clone(), known!(self.fact(2)).clone());
-                let mask = self.fact(3).cloned();
-                if rank != 3 || k.shape.len() != 3 || v.shape.len() != 3 {
-                    return self.invalid("attention wants tensors of rank 3");
-                }
-                let divides = |d: &Dim| d.known().is_none_or(|n| *heads > 0 && n % *heads as i64 == 0);
-                if !divides(&x.shape[2]) || !divides(&v.shape[2]) {
-                    return self.invalid(format!("{heads} heads do not divide {} and {}", x.shape[2], v.shape[2]));
-                }
-                self.same_k(&x.shape[2], &k.shape[2], &x.shape, &k.shape)?;
-                self.same_k(&k.shape[1], &v.shape[1], &k.shape, &v.shape)?;
-                self.same_k(&x.shape[0], &k.shape[0], &x.shape, &k.shape)?;
-                self.same_k(&x.shape[0], &v.shape[0], &x.shape, &v.shape)?;
-                if let Some(mask) = mask {
-                    let scores = [x.shape[0].clone(), (*heads).into(), x.shape[1].clone(), k.shape[1].clone()];
-                    let all = self.broadcast(&scores, &mask.shape)?;
-                    let grows = all.len() != 4
-                        || all.iter().zip(&scores).any(|(a, s)| a.known().is_some() && s.known().is_some() && a != s);
-                    if grows {
-                        return self.invalid(format!(
-                            "a mask of shape {} for scores of shape {}",
-                            show(&mask.shape),
-                            show(&scores)
-                        ));
-                    }
-                }
-                let [batch, seq, _] =
-                    <[Dim; 3]>::try_from(x.shape).unwrap_or_else(|_| std::array::from_fn(|_| Dim::Const(0)));
-                (x.dtype, vec![batch, seq, v.shape[2].clone()])
-            }
-            Op::AttentionStacked { .. } => {
-                let v = known!(self.fact(2));
-                let (3, [_, _, v_dim]) = (rank, v.shape.as_slice()) else {
+                let (k, v) = (&known!(self.fact(1)).shape, &known!(self.fact(2)).shape);
+                let ([batch, seq_q, q_dim], [_, seq_k, _], [_, _, v_dim]) = (&x[..], &k[..], &v[..]) else {
                     return self.invalid("attention wants tensors of rank 3");
                 };
-                (x.dtype, vec![x.shape[0].clone(), x.shape[1].clone(), v_dim.clone()])
+                let divides = |d: &Dim| d.known().is_none_or(|n| *heads > 0 && n % *heads as i64 == 0);
+                if !divides(q_dim) || !divides(v_dim) {
+                    return self.invalid(format!("{heads} heads do not divide {q_dim} and {v_dim}"));
+                }
+                for (a, b, axis) in [(x, k, 2), (k, v, 1), (x, k, 0), (x, v, 0)] {
+                    self.same_k(&a[axis], &b[axis], a, b)?;
+                }
+                if let Some(mask) = self.fact(3) {
+                    let scores = [batch.clone(), (*heads).into(), seq_q.clone(), seq_k.clone()];
+                    let all = self.broadcast(&scores, &mask.shape)?;
+                    if all.len() != scores.len() {
+                        return self.mismatch(&mask.shape, &scores);
+                    }
+                    for (a, score) in all.iter().zip(&scores) {
+                        self.same_k(a, score, &mask.shape, &scores)?;
+                    }
+                }
+                vec![batch.clone(), seq_q.clone(), v_dim.clone()]
             }
-            Op::QuantizeLinear { .. } => (self.fact(2).map_or(DType::U8, |z| z.dtype), x.shape),
-            Op::DequantizeLinear { .. } => (DType::F32, x.shape),
-            Op::LookUp => (known!(self.fact(1)).dtype, x.shape),
-            Op::Linear { trans_b, .. } => {
-                let weight = known!(self.fact(1)).shape.clone();
-                (x.dtype, self.linear(&x.shape, &weight, *trans_b)?)
+            Op::AttentionStacked { .. } => {
+                let (3, Some(v_dim)) = (rank, known!(self.fact(2)).shape.last()) else {
+                    return self.invalid("attention wants tensors of rank 3");
+                };
+                [&x[..2], std::slice::from_ref(v_dim)].concat()
             }
-            Op::DequantizeBlocks { k, .. } => match x.shape.split_last() {
-                Some((_, rows)) => (DType::F32, [rows, &[Dim::from(*k)]].concat()),
-                None => return self.invalid("a scalar has no rows of codes"),
-            },
-            Op::TransposeNibbles { k, n } => (DType::U8, vec![Dim::from(*n), Dim::from(k.div_ceil(2))]),
-            Op::LinearBlocks { k, n, .. } => (x.dtype, self.linear(&x.shape, &[Dim::from(*k), Dim::from(*n)], false)?),
+            Op::QuantizeLinear { .. } => {
+                dtype = self.fact(2).map_or(DType::U8, |z| z.dtype);
+                x.clone()
+            }
+            Op::DequantizeLinear { .. } => {
+                dtype = DType::F32;
+                x.clone()
+            }
+            Op::LookUp => {
+                dtype = known!(self.fact(1)).dtype;
+                x.clone()
+            }
+            Op::Linear { trans_b, .. } => self.linear(x, &known!(self.fact(1)).shape, *trans_b)?,
+            Op::DequantizeBlocks { k, .. } => {
+                let Some((_, rows)) = x.split_last() else {
+                    return self.invalid("a scalar has no rows of codes");
+                };
+                dtype = DType::F32;
+                [rows, &[Dim::from(*k)]].concat()
+            }
+            Op::TransposeNibbles { k, n } => vec![Dim::from(*n), Dim::from(k.div_ceil(2))],
+            Op::LinearBlocks { k, n, .. } => self.linear(x, &[Dim::from(*k), Dim::from(*n)], false)?,
             Op::LinearInt8 { .. } => {
-                let weight = known!(self.fact(3)).shape.clone();
-                (DType::F32, self.linear(&x.shape, &weight, false)?)
+                dtype = DType::F32;
+                self.linear(x, &known!(self.fact(3)).shape, false)?
             }
             Op::Dims(_)
             | Op::ConstantOfShape { .. }
@@ -322,14 +306,13 @@ impl Visit<'_> {
             | Op::DynamicQuantizeLinear
             | Op::QuantizeRows => return Ok(None),
         };
-        Ok(Some(result))
+        Ok(Some((dtype, shape)))
     }
 
+    /// Two dimensions of two shapes that must be equal.
     fn same_k(&self, a: &Dim, b: &Dim, left: &[Dim], right: &[Dim]) -> Result<(), Failure> {
-        match (a.known(), b.known()) {
-            (Some(a), Some(b)) if a != b => {
-                self.invalid(format!("shapes {} and {} do not match", show(left), show(right)))
-            }
+        match a.known().zip(b.known()) {
+            Some((a, b)) if a != b => self.mismatch(left, right),
             _ => Ok(()),
         }
     }
@@ -405,23 +388,28 @@ impl Visit<'_> {
                     return self.invalid("a split into no parts");
                 };
                 let last = x.shape[axis].sub(&part.mul(&Dim::from(parts - 1)));
-                [vec![part; parts - 1], vec![last]].concat()
+                let mut sizes = vec![part; parts];
+                sizes[parts - 1] = last;
+                sizes
             }
         };
-        let total = sizes.iter().fold(Dim::Const(0), |sum, d| sum.add(d));
-        if sizes.len() != parts || total.sub(&x.shape[axis]).sign().is_some_and(|s| s != 0) {
-            return self.invalid(format!("{} does not split so", show(&x.shape)));
-        }
-        let mut rest = x.elements.as_deref().filter(|_| x.shape.len() == 1);
-        let part = |size: Dim| {
-            let taken = size.known().and_then(|n| rest?.split_at_checked(usize::try_from(n).ok()?));
-            rest = taken.map(|(_, rest)| rest);
+        let (mut end, mut facts) = (Dim::Const(0), Vec::with_capacity(parts));
+        let elements = x.elements.as_deref().filter(|_| x.shape.len() == 1);
+        for size in sizes {
+            let range =
+                end.known().zip(size.known()).map(|(start, len)| start as usize..start.wrapping_add(len) as usize);
+            let part = range.and_then(|range| elements?.get(range)).map(<[Dim]>::to_vec);
+            end = end.add(&size);
             let mut shape = x.shape.clone();
             shape[axis] = size;
-            Some(Fact { dtype: x.dtype, shape, elements: taken.map(|(part, _)| part.to_vec()) })
-        };
-        Ok(sizes.into_iter().map(part).collect())
+            facts.push(Some(Fact { dtype: x.dtype, shape, elements: part }));
+        }
+        if facts.len() != parts || end.sub(&x.shape[axis]).sign().is_some_and(|s| s != 0) {
+            return self.invalid(format!("{} does not split so", show(&x.shape)));
+        }
+        Ok(facts)
     }
+
     fn top_k(&self, axis: i64) -> Result<Vec<Option<Fact>>, Failure> {
         let (Some(x), Some(k)) = (self.fact(0), self.elements(1).and_then(|k| k.first())) else {
             return Ok(vec![None; 2]);

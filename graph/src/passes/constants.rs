@@ -2,7 +2,7 @@
 
 use super::layout::is_reshape;
 use super::rewrite::Draft;
-use crate::dim::{Dim, checked_mul};
+use crate::dim::{checked_mul, known_sizes};
 use crate::error::Failure;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Fact, Inference};
@@ -94,10 +94,7 @@ fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Ten
     let constants = &model.constants;
     if let (true, Some(tensor)) = (is_reshape(&node.op), node.input(0).and_then(|id| constants.get(&id))) {
         // The same elements, in whatever type they are stored.
-        let sizes = inference.shape(node.outputs[0]).map(|shape| shape.iter().map(Dim::known).collect());
-        let sizes: Option<Vec<i64>> = sizes.flatten();
-        if let Some(sizes) = sizes {
-            let shape = sizes.into_iter().map(|size| size as usize).collect();
+        if let Some(shape) = inference.shape(node.outputs[0]).and_then(known_sizes) {
             return Ok(vec![Tensor { shape, ..tensor.clone() }]);
         }
     }

@@ -4,7 +4,7 @@
 //! these makes the same value as before, so nothing else changes; nodes that only served the old one are left for
 //! [`super::cleanup`]. Positions stay topological, because a replacement uses only what came before it.
 
-use crate::dim::Dim;
+use crate::dim::{self, Dim};
 use crate::error::Failure;
 use crate::infer::{self, Inference};
 use crate::ir::{Binary, DType, Model, Node, Op, Reduce, Tensor, ValueId};
@@ -224,7 +224,7 @@ impl Fresh {
 
     /// A vector with these elements, constant or computed from the input's shape.
     pub fn dims(&mut self, dims: &[Dim], name: &str) -> ValueId {
-        match dims.iter().map(Dim::known).collect::<Option<Vec<i64>>>() {
+        match dim::known(dims) {
             Some(known) => self.constant(Tensor::vector_i64(&known)),
             None => self.node(Op::Dims(dims.to_vec()), &[], name),
         }

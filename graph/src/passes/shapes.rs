@@ -4,7 +4,7 @@
 //! are numbers. Inference has done the work; what it knows is only written down here.
 
 use super::rewrite::Draft;
-use crate::dim::Dim;
+use crate::dim;
 use crate::error::Failure;
 use crate::infer::Fact;
 use crate::ir::{DType, Op, Tensor};
@@ -43,8 +43,8 @@ pub fn run(model: &mut Draft) -> Result<usize, Failure> {
 }
 
 fn as_constant(fact: &Fact) -> Option<Tensor> {
-    let known = fact.elements.as_ref()?.iter().map(Dim::known).collect::<Option<Vec<i64>>>()?;
-    let shape = fact.shape.iter().map(|d| d.known().map(|n| n as usize)).collect::<Option<Vec<_>>>()?;
+    let known = dim::known(fact.elements.as_ref()?)?;
+    let shape = dim::known_sizes(&fact.shape)?;
     let data: Vec<u8> = known.iter().flat_map(|v| v.to_le_bytes().into_iter().take(fact.dtype.size())).collect();
     Some(Tensor { dtype: fact.dtype, shape, data: data.into() })
 }
