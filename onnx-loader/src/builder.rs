@@ -4,7 +4,7 @@
 //! for the few conversions that depend on them (`CastLike`, masks, `Transpose` without a permutation). Real shape
 //! inference, with symbols, is the graph crate's.
 
-use crate::error::{Reason, Reject};
+use crate::error::Reject;
 use crate::external::{ExternalData, ExternalFiles};
 use crate::proto::{TensorProto, data_type};
 use crate::tensor;
@@ -55,16 +55,6 @@ impl<'a> Builder<'a> {
         if let Some(fact) = self.facts.get_mut(value.index()) {
             fact.rank = Some(rank);
         }
-    }
-
-    /// The rank, where a conversion depends on it.
-    pub fn rank(&self, value: ValueId) -> Result<usize, Reject> {
-        self.fact(value).rank.ok_or_else(|| Reason::Unknown("of a tensor whose rank the file does not tell").into())
-    }
-
-    /// The element type, where a conversion depends on it.
-    pub fn dtype(&self, value: ValueId) -> Result<DType, Reject> {
-        self.fact(value).dtype.ok_or_else(|| Reason::Unknown("of a tensor whose type the file does not tell").into())
     }
 
     // Constants
@@ -131,29 +121,38 @@ impl<'a> Builder<'a> {
 
     /// Emits an operator with one output.
     pub fn emit(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
-        self.emit_optional(op, inputs.iter().copied().map(Some).collect())
+        let mut all = Vec::with_capacity(inputs.len());
+        inputs.iter().for_each(|&input| all.push(Some(input)));
+        self.emit_optional(op, &all)
     }
 
     /// Emits an operator with one output, of whose inputs some may be absent. Absent ones at the end are dropped.
-    pub fn emit_optional(&mut self, op: Op, mut inputs: Vec<Option<ValueId>>) -> ValueId {
-        while let Some(None) = inputs.last() {
-            inputs.pop();
+    pub fn emit_optional(&mut self, op: Op, mut inputs: &[Option<ValueId>]) -> ValueId {
+        while let Some((None, before)) = inputs.split_last() {
+            inputs = before;
         }
-        let output = self.value(self.infer(&op, &inputs));
+        let output = self.value(self.infer(&op, inputs));
         self.push(op, inputs, vec![output]);
         output
     }
 
     /// Emits an operator with outputs that the caller describes.
-    pub fn emit_outputs(&mut self, op: Op, inputs: Vec<Option<ValueId>>, facts: &[Fact]) -> Vec<Option<ValueId>> {
-        let outputs: Vec<ValueId> = facts.iter().map(|&fact| self.value(fact)).collect();
-        let all = outputs.iter().copied().map(Some).collect();
-        self.push(op, inputs, outputs);
-        all
+    pub fn emit_outputs(&mut self, op: Op, inputs: &[Option<ValueId>], facts: &[Fact]) -> Vec<ValueId> {
+        let mut outputs = Vec::with_capacity(facts.len());
+        facts.iter().for_each(|&fact| outputs.push(self.value(fact)));
+        self.push(op, inputs, outputs.clone());
+        outputs
     }
 
-    fn push(&mut self, op: Op, inputs: Vec<Option<ValueId>>, outputs: Vec<ValueId>) {
-        self.model.nodes.push(Node { op, inputs, outputs, name: self.node.clone() });
+    /// Emits a split of `x` into so many parts, of these sizes or of equal ones.
+    pub fn split(&mut self, axis: i64, x: ValueId, sizes: Option<ValueId>, parts: usize) -> Vec<ValueId> {
+        let facts = vec![self.fact(x); parts];
+        let inputs = [Some(x), sizes];
+        self.emit_outputs(Op::Split { axis }, &inputs[..if sizes.is_some() { 2 } else { 1 }], &facts)
+    }
+
+    fn push(&mut self, op: Op, inputs: &[Option<ValueId>], outputs: Vec<ValueId>) {
+        self.model.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, name: self.node.clone() });
     }
 
     pub fn unary(&mut self, op: Unary, x: ValueId) -> ValueId {
@@ -162,6 +161,10 @@ impl<'a> Builder<'a> {
 
     pub fn binary(&mut self, op: Binary, a: ValueId, b: ValueId) -> ValueId {
         self.emit(Op::Binary(op), &[a, b])
+    }
+
+    pub fn reshape(&mut self, x: ValueId, shape: ValueId) -> ValueId {
+        self.emit(Op::Reshape { allow_zero: false }, &[x, shape])
     }
 
     pub fn unsqueeze(&mut self, x: ValueId, axes: &[i64]) -> ValueId {

@@ -169,18 +169,13 @@ impl Loader<'_> {
             inputs.push(Some(if knows { value } else { self.builder.unpacked(value) }));
         }
         let mut reader = NodeReader::new(self.opset, inputs, output.len(), attributes);
-        let values = match domain {
-            "" => ops::standard(op_type, &mut reader, &mut self.builder),
-            "com.microsoft" => ops::contrib(op_type, &mut reader, &mut self.builder),
-            _ => Err(Reason::Operator.into()),
-        };
-        let values = match (values.map_err(Reject::reason), bad_constant) {
+        let first = ops::convert(domain, op_type, &mut reader, &mut self.builder);
+        let values = match (reader.finish(first).map_err(Reject::reason), bad_constant) {
             // That an operator does not exist is the better reason.
             (Err(Reason::Operator), _) => return Err(Reason::Operator.into()),
             (_, Some(reason)) | (Err(reason), None) => return Err(reason.into()),
             (Ok(values), None) => values,
         };
-        reader.finish()?;
         for (index, name) in output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let known = self.names.get(name);
             match values.get(index).copied().flatten() {

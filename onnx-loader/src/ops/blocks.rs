@@ -1,58 +1,56 @@
 //! onnxruntime's products with a weight in blocks of small codes. The codes stay as they are in the file.
 
-use super::{Outputs, one, quantize};
+use super::{plain, quantize};
 use crate::builder::Builder;
-use crate::error::Reject;
 use crate::reader::NodeReader;
-use fourlane_graph::ir::{Activation, Code, DType, Op};
+use fourlane_graph::ir::{Activation, Code, DType, Op, ValueId};
 
 /// `x weight^T + bias`, the weight `[N, K]` in integers of 2, 4 or 8 bits.
-pub(super) fn matmul_n_bits(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+pub(super) fn matmul_n_bits(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     // How activations may be rounded on the way: ours are not.
     n.ignore(&["accuracy_level"]);
-    let code = match n.int_or("bits", 4)? {
+    let code = match n.int_or("bits", 4) {
         2 => Code::Uint2,
         4 => Code::Uint4,
         8 => Code::Uint8,
-        bits => return Err(format!("with weights of {bits} bits").into()),
+        bits => return n.reject_for(format!("with weights of {bits} bits")),
     };
-    let zero_points = n.optional(3);
     if n.optional(4).is_some() {
-        return Err("with reordered groups (g_idx)".into());
+        return n.reject("with reordered groups (g_idx)");
     }
-    let bias = n.optional(5);
-    let inputs = vec![Some(n.input(0)?), Some(n.input(1)?), Some(n.input(2)?), zero_points, bias];
-    one(b.emit_optional(layer(code, n)?, inputs))
+    let op = layer(code, n)?;
+    let inputs = [Some(n.input(0)), Some(n.input(1)), Some(n.input(2)), n.optional(3), n.optional(5)];
+    Some(b.emit_optional(op, &inputs))
 }
 
 /// `x weight^T`, the weight `[N, K]` in levels of normal or 4-bit floats.
-pub(super) fn matmul_bnb4(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    n.only("training_mode", 0)?;
-    n.only("transB", 1)?;
-    let code = match n.int("quant_type")? {
+pub(super) fn matmul_bnb4(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    n.only("training_mode", 0);
+    n.only("transB", 1);
+    let code = match n.int("quant_type") {
         Some(0) => Code::Fp4,
         Some(1) => Code::Nf4,
-        _ => return Err("without a known quant_type".into()),
+        _ => return n.reject("without a known quant_type"),
     };
-    let inputs = vec![Some(n.input(0)?), Some(n.input(1)?), Some(n.input(2)?)];
-    one(b.emit_optional(layer(code, n)?, inputs))
+    plain(layer(code, n)?, 3, 0, n, b)
 }
 
-fn layer(code: Code, n: &mut NodeReader) -> Result<Op, Reject> {
-    let mut size = |name: &str| -> Result<usize, Reject> {
-        let size = n.int(name)?.and_then(|size| usize::try_from(size).ok());
-        size.ok_or_else(|| format!("without the attribute {name}").into())
-    };
-    let (k, columns, block) = (size("K")?, size("N")?, size("block_size")?);
-    Ok(Op::LinearBlocks { activation: Activation::None, code, block, k, n: columns })
+fn layer(code: Code, n: &mut NodeReader) -> Option<Op> {
+    let [k, columns, block] = [size(n, "K")?, size(n, "N")?, size(n, "block_size")?];
+    Some(Op::LinearBlocks { activation: Activation::None, code, block, k, n: columns })
+}
+
+fn size(n: &mut NodeReader, name: &str) -> Option<usize> {
+    let size = n.int(name).and_then(|size| usize::try_from(size).ok());
+    if size.is_none() { n.reject_for(format!("without the attribute {name}")) } else { size }
 }
 
 /// Rows of a table in blocks of integers: looked up first, then dequantised.
-pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    n.only("gather_axis", 0)?;
-    n.only("quantize_axis", 1)?;
-    let (bits, block) = (n.int_or("bits", 4)?, n.int_or("block_size", 128)?);
-    let (table, ids, scales, zeros) = (n.input(0)?, n.input(1)?, n.input(2)?, n.optional(3));
+pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    n.only("gather_axis", 0);
+    n.only("quantize_axis", 1);
+    let (bits, block) = (n.int_or("bits", 4), n.int_or("block_size", 128));
+    let (table, ids, scales, zeros) = (n.input(0), n.input(1), n.input(2), n.optional(3));
     let (code, k) = match quantize::codes(b, table) {
         // Signed integers have 0 in the middle; what unsigned ones mean without a zero point has changed.
         Some((Code::Int4, [_, k])) if bits == 4 => (Code::Int4, k),
@@ -60,16 +58,19 @@ pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
         // Bytes with two integers in them, or one.
         Some((Code::Uint8, [_, k])) if bits == 4 && zeros.is_some() => (Code::Uint4, 2 * k),
         Some((Code::Uint8, [_, k])) if bits == 8 && zeros.is_some() => (Code::Uint8, k),
-        _ => return Err("of a table that is no constant matrix of integers of 4 or 8 bits".into()),
+        _ => return n.reject("of a table that is no constant matrix of integers of 4 or 8 bits"),
     };
     let Some(block) = usize::try_from(block).ok().filter(|&block| Code::supports_block(block) && k % block == 0) else {
-        return Err("with blocks that do not fill the rows".into());
+        return n.reject("with blocks that do not fill the rows");
     };
     // Where rows of zero points are no whole bytes, they are numbers.
     let zeros = zeros.map(|zeros| match (b.narrow(table), b.narrow(zeros)) {
         (Some(_), None) => b.cast(zeros, DType::F32),
         _ => zeros,
     });
-    let rows = [Some(table), Some(scales), zeros].map(|part| Some(b.emit(Op::Gather { axis: 0 }, &[part?, ids])));
-    one(b.emit_optional(Op::DequantizeBlocks { code, block, k }, rows.to_vec()))
+    let mut parts = [Some(table), Some(scales), zeros];
+    for part in parts.iter_mut().flatten() {
+        *part = b.emit(Op::Gather { axis: 0 }, &[*part, ids]);
+    }
+    Some(b.emit_optional(Op::DequantizeBlocks { code, block, k }, &parts))
 }

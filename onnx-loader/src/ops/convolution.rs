@@ -4,44 +4,36 @@
 //! its own part of the channels. Channels are brought to the back, where matrix products want them, and forth again;
 //! where one such layer follows another directly, the two transpositions meet and a pass makes them vanish.
 
-use super::{Outputs, one};
 use crate::builder::Builder;
-use crate::error::Reject;
 use crate::reader::NodeReader;
 use fourlane_graph::ir::{Binary, Op, Tensor, ValueId};
 
-pub(super) fn float(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let (x, weight, bias) = (n.input(0)?, n.input(1)?, n.optional(2));
+/// In floats; or u8 or i8 each, to i32, where the zero point of the weight is one number, or one for each channel of the
+/// output.
+pub(super) fn convert(integers: bool, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let (x, weight) = (n.input(0), n.input(1));
+    let (bias, x_zero, weight_zero) = match integers {
+        true => (None, n.optional(2), n.optional(3)),
+        false => (n.optional(2), None, None),
+    };
+    let op = || if integers { Op::MatMulInteger } else { Op::MatMul };
     let weight = Weight::read(n, b, weight)?;
     let x = weight.channels_last(b, x);
     let mut products = Vec::with_capacity(weight.groups);
-    for (x, weight) in weight.parts(b, x)? {
-        products.push(b.emit(Op::MatMul, &[x, weight]));
+    for (group, x) in weight.split(b, x).into_iter().enumerate() {
+        let rows = weight.rows(n, b, weight.value, group)?;
+        let part = b.emit(Op::Transpose { perm: vec![1, 0] }, &[rows]);
+        let zero = match weight_zero {
+            Some(zero) if b.tensor(zero).is_some_and(|zero| zero.len() != 1) => weight.rows(n, b, zero, group),
+            zero => zero,
+        };
+        products.push(b.emit_optional(op(), &[Some(x), Some(part), x_zero, zero]));
     }
     let mut y = together(b, &products);
     if let Some(bias) = bias {
         y = b.binary(Binary::Add, y, bias);
     }
-    one(weight.channels_first(b, y))
-}
-
-/// u8 or i8 each, to i32; the zero point of the weight is one number, or one for each channel of the output.
-pub(super) fn integer(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let (x, weight) = (n.input(0)?, n.input(1)?);
-    let (x_zero, weight_zero) = (n.optional(2), n.optional(3));
-    let weight = Weight::read(n, b, weight)?;
-    let x = weight.channels_last(b, x);
-    let mut products = Vec::with_capacity(weight.groups);
-    for (group, (x, part)) in weight.parts(b, x)?.into_iter().enumerate() {
-        let zero = match weight_zero {
-            Some(zero) if b.tensor(zero).is_none_or(|zero| zero.len() == 1) => Some(zero),
-            Some(zero) => Some(weight.rows(b, zero, group)?),
-            None => None,
-        };
-        products.push(b.emit_optional(Op::MatMulInteger, vec![Some(x), Some(part), x_zero, zero]));
-    }
-    let y = together(b, &products);
-    one(weight.channels_first(b, y))
+    Some(weight.channels_first(b, y))
 }
 
 /// Side by side along the channels, which are last.
@@ -65,58 +57,50 @@ struct Weight {
 }
 
 impl Weight {
-    fn read(n: &mut NodeReader, b: &Builder<'_>, value: ValueId) -> Result<Self, Reject> {
-        let groups = usize::try_from(n.int_or("group", 1)?).unwrap_or(0);
+    fn read(n: &mut NodeReader, b: &Builder<'_>, value: ValueId) -> Option<Self> {
+        let groups = usize::try_from(n.int_or("group", 1)).unwrap_or(0);
         // With one element there is nothing to dilate.
-        n.ignore(&["kernel_shape", "dilations"]);
-        n.string("auto_pad")?;
-        let is = |values: Option<Vec<i64>>, wanted| values.is_none_or(|all| all.iter().all(|&v| v == wanted));
-        if !is(n.ints("pads")?, 0) || !is(n.ints("strides")?, 1) {
-            return Err("with padding or strides".into());
+        n.ignore(&["kernel_shape", "dilations", "auto_pad"]);
+        let (pads, strides) = (n.ints("pads").unwrap_or_default(), n.ints("strides").unwrap_or_default());
+        if pads.iter().any(|&pad| pad != 0) || strides.iter().any(|&stride| stride != 1) {
+            return n.reject("with padding or strides");
         }
         // Each group becomes nodes of its own: a small file must not become a large model.
         if !(1..=64).contains(&groups) {
-            return Err("with a number of groups other than 1 to 64".into());
+            return n.reject("with a number of groups other than 1 to 64");
         }
-        let Some(tensor) = b.tensor(value) else { return Err("with a weight that is no constant".into()) };
+        let Some(tensor) = b.tensor(value) else { return n.reject("with a weight that is no constant") };
         match tensor.shape[..] {
             [outputs, inputs, ref kernel @ ..] if kernel.iter().all(|&size| size == 1) && outputs % groups == 0 => {
-                Ok(Self { value, groups, rank: tensor.shape.len(), inputs, outputs })
+                Some(Self { value, groups, rank: tensor.shape.len(), inputs, outputs })
             }
-            _ => Err("with a kernel of more than one element, or channels that do not fill the groups".into()),
+            _ => n.reject("with a kernel of more than one element, or channels that do not fill the groups"),
         }
     }
 
     fn channels_last(&self, b: &mut Builder<'_>, x: ValueId) -> ValueId {
-        let perm = [0].into_iter().chain(2..self.rank).chain([1]).collect();
+        let mut perm: Vec<usize> = (0..self.rank).collect();
+        perm[1..].rotate_left(1);
         b.emit(Op::Transpose { perm }, &[x])
     }
 
     fn channels_first(&self, b: &mut Builder<'_>, y: ValueId) -> ValueId {
-        let perm = [0, self.rank - 1].into_iter().chain(1..self.rank - 1).collect();
+        let mut perm: Vec<usize> = (0..self.rank).collect();
+        perm[1..].rotate_right(1);
         b.emit(Op::Transpose { perm }, &[y])
     }
 
-    /// For each group the channels that it sees and its weight `[channels in, channels out]`.
-    fn parts(&self, b: &mut Builder<'_>, x: ValueId) -> Result<Vec<(ValueId, ValueId)>, Reject> {
-        let xs = if self.groups == 1 {
-            vec![Some(x)]
-        } else {
-            let sizes = vec![i64::try_from(self.inputs).unwrap_or(i64::MAX); self.groups];
-            let sizes = b.ints(&sizes);
-            let facts = vec![b.fact(x); self.groups];
-            b.emit_outputs(Op::Split { axis: -1 }, vec![Some(x), Some(sizes)], &facts)
-        };
-        let mut parts = Vec::with_capacity(self.groups);
-        for (group, x) in xs.into_iter().flatten().enumerate() {
-            let rows = self.rows(b, self.value, group)?;
-            parts.push((x, b.emit(Op::Transpose { perm: vec![1, 0] }, &[rows])));
+    /// For each group the channels that it sees.
+    fn split(&self, b: &mut Builder<'_>, x: ValueId) -> Vec<ValueId> {
+        if self.groups == 1 {
+            return vec![x];
         }
-        Ok(parts)
+        let sizes = b.ints(&vec![self.inputs as i64; self.groups]);
+        b.split(-1, x, Some(sizes), self.groups)
     }
 
     /// What belongs to one group of a constant with a row for each channel that comes out, without its axes of one.
-    fn rows(&self, b: &mut Builder<'_>, value: ValueId, group: usize) -> Result<ValueId, Reject> {
+    fn rows(&self, n: &mut NodeReader, b: &mut Builder<'_>, value: ValueId, group: usize) -> Option<ValueId> {
         let rows = self.outputs / self.groups;
         let part = b.tensor(value).filter(|tensor| tensor.shape.first() == Some(&self.outputs)).map(|tensor| {
             let size = tensor.data.len() / self.groups;
@@ -125,8 +109,8 @@ impl Weight {
             Tensor { dtype: tensor.dtype, shape, data: tensor.data.slice(group * size..(group + 1) * size) }
         });
         match part {
-            Some(part) => Ok(b.constant(part)),
-            None => Err("with zero points that are not one for each channel".into()),
+            Some(part) => Some(b.constant(part)),
+            None => n.reject("with zero points that are not one for each channel"),
         }
     }
 }

@@ -1,84 +1,82 @@
 //! Operators that work element by element, and casts.
 
-use super::{Outputs, one};
 use crate::builder::Builder;
-use crate::error::Reject;
 use crate::proto::data_type;
 use crate::reader::NodeReader;
 use crate::tensor;
-use fourlane_graph::ir::{Binary, DType, Op, Unary};
+use fourlane_graph::ir::{Binary, DType, Unary, ValueId};
 
 /// Functions of one tensor without attributes.
-pub(super) fn unary(op_type: &str) -> Option<Unary> {
-    Some(match op_type {
-        "Abs" => Unary::Abs,
-        "Ceil" => Unary::Ceil,
-        "Cos" => Unary::Cos,
-        "Erf" => Unary::Erf,
-        "Exp" => Unary::Exp,
-        "Floor" => Unary::Floor,
-        "IsNaN" => Unary::IsNan,
-        "Log" => Unary::Log,
-        "Neg" => Unary::Neg,
-        "Not" => Unary::Not,
-        "Reciprocal" => Unary::Reciprocal,
-        "Relu" => Unary::Relu,
-        "Sigmoid" => Unary::Sigmoid,
-        "Sign" => Unary::Sign,
-        "Sin" => Unary::Sin,
-        "Sqrt" => Unary::Sqrt,
-        "Tanh" => Unary::Tanh,
-        _ => return None,
-    })
-}
+static UNARY: [(&str, Unary); 17] = [
+    ("Abs", Unary::Abs),
+    ("Ceil", Unary::Ceil),
+    ("Cos", Unary::Cos),
+    ("Erf", Unary::Erf),
+    ("Exp", Unary::Exp),
+    ("Floor", Unary::Floor),
+    ("IsNaN", Unary::IsNan),
+    ("Log", Unary::Log),
+    ("Neg", Unary::Neg),
+    ("Not", Unary::Not),
+    ("Reciprocal", Unary::Reciprocal),
+    ("Relu", Unary::Relu),
+    ("Sigmoid", Unary::Sigmoid),
+    ("Sign", Unary::Sign),
+    ("Sin", Unary::Sin),
+    ("Sqrt", Unary::Sqrt),
+    ("Tanh", Unary::Tanh),
+];
 
 /// Functions of two tensors without attributes.
-pub(super) fn binary(op_type: &str) -> Option<Binary> {
-    Some(match op_type {
-        "Add" => Binary::Add,
-        "And" => Binary::And,
-        "Div" => Binary::Div,
-        "Equal" => Binary::Equal,
-        "Greater" => Binary::Greater,
-        "GreaterOrEqual" => Binary::GreaterOrEqual,
-        "Less" => Binary::Less,
-        "LessOrEqual" => Binary::LessOrEqual,
-        "Mul" => Binary::Mul,
-        "Or" => Binary::Or,
-        "Sub" => Binary::Sub,
-        _ => return None,
-    })
+static BINARY: [(&str, Binary); 11] = [
+    ("Add", Binary::Add),
+    ("And", Binary::And),
+    ("Div", Binary::Div),
+    ("Equal", Binary::Equal),
+    ("Greater", Binary::Greater),
+    ("GreaterOrEqual", Binary::GreaterOrEqual),
+    ("Less", Binary::Less),
+    ("LessOrEqual", Binary::LessOrEqual),
+    ("Mul", Binary::Mul),
+    ("Or", Binary::Or),
+    ("Sub", Binary::Sub),
+];
+
+/// Converts a node that is one of these functions.
+pub(super) fn convert(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    if let Some(&(_, op)) = UNARY.iter().find(|(name, _)| *name == op_type) {
+        return Some(b.unary(op, n.input(0)));
+    }
+    let &(_, op) = BINARY.iter().find(|(name, _)| *name == op_type)?;
+    Some(b.binary(op, n.input(0), n.input(1)))
 }
 
 /// Operators of any number of tensors, as a chain of binary ones.
-pub(super) fn variadic(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let op = match op_type {
-        "Max" => Binary::Max,
-        "Min" => Binary::Min,
-        _ => Binary::Add,
-    };
-    let inputs = n.inputs()?;
-    Ok(vec![inputs.into_iter().reduce(|x, y| b.binary(op, x, y))])
+pub(super) fn variadic(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let inputs = n.inputs();
+    let (&(mut x), rest) = inputs.split_first()?;
+    for &y in rest {
+        x = b.binary(op, x, y);
+    }
+    Some(x)
 }
 
 /// The result has the base's type; the exponent may have another one.
-pub(super) fn pow(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let (base, mut exponent) = (n.input(0)?, n.input(1)?);
-    let (from, to) = (b.dtype(exponent)?, b.dtype(base)?);
-    if from != to {
-        if to != DType::F32 {
-            return Err("of integers to a power of another type".into());
-        }
-        exponent = b.cast(exponent, to);
+pub(super) fn pow(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let (base, exponent) = (n.input(0), n.input(1));
+    let (from, to) = (n.dtype(b, exponent)?, n.dtype(b, base)?);
+    if from != to && to != DType::F32 {
+        return n.reject("of integers to a power of another type");
     }
-    one(b.binary(Binary::Pow, base, exponent))
+    let exponent = b.cast(exponent, to);
+    Some(b.binary(Binary::Pow, base, exponent))
 }
 
 /// Bounds are attributes before opset 11, inputs since.
-pub(super) fn clip(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let mut x = n.input(0)?;
+pub(super) fn clip(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let mut x = n.input(0);
     for (index, name, op) in [(1, "min", Binary::Max), (2, "max", Binary::Min)] {
-        let bound = match n.float(name)? {
+        let bound = match n.float(name) {
             Some(bound) => Some(b.scalar(bound)),
             None => n.optional(index),
         };
@@ -86,51 +84,42 @@ pub(super) fn clip(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
             x = b.binary(op, x, bound);
         }
     }
-    one(x)
+    Some(x)
 }
 
-pub(super) fn gelu(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let op = match n.string("approximate")?.as_str() {
-        "" | "none" => Unary::Gelu,
-        "tanh" => Unary::GeluTanh,
-        other => return Err(format!("with approximate='{other}'").into()),
-    };
-    one(b.unary(op, n.input(0)?))
-}
-
-pub(super) fn select(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let inputs = [n.input(0)?, n.input(1)?, n.input(2)?];
-    one(b.emit(Op::Where, &inputs))
+pub(super) fn gelu(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let op = if n.choice("approximate", &["", "none", "tanh"])? < 2 { Unary::Gelu } else { Unary::GeluTanh };
+    Some(b.unary(op, n.input(0)))
 }
 
 /// To any float means to f32, which is what runs. Integers that do not exist here would have to wrap around.
-pub(super) fn cast(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+pub(super) fn cast(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["saturate", "round_mode"]);
-    let code = n.int("to")?.and_then(|to| i32::try_from(to).ok()).unwrap_or_default();
+    let code = i32::try_from(n.int_or("to", 0)).unwrap_or_default();
     use data_type::{INT4, INT16, UINT4, UINT16, UINT32, UINT64};
     let runs = !matches!(code, INT4 | INT16 | UINT4 | UINT16 | UINT32 | UINT64);
     match tensor::dtype(code) {
-        Some(dtype) if runs => one(b.cast(n.input(0)?, dtype.runtime())),
-        _ => Err(format!("to {}", data_type::name(code)).into()),
+        Some(dtype) if runs => Some(b.cast(n.input(0), dtype.runtime())),
+        _ => n.reject_for(format!("to {}", data_type::name(code))),
     }
 }
 
-pub(super) fn cast_like(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+pub(super) fn cast_like(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["saturate", "round_mode"]);
-    let (x, like) = (n.input(0)?, n.input(1)?);
-    let dtype = b.dtype(like)?;
-    one(b.cast(x, dtype))
+    let (x, like) = (n.input(0), n.input(1));
+    let dtype = n.dtype(b, like)?;
+    Some(b.cast(x, dtype))
 }
 
 /// Nothing at inference. Its second output, the mask of what was kept, does not exist here.
-pub(super) fn dropout(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+pub(super) fn dropout(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["ratio", "seed"]);
-    let x = n.input(0)?;
+    let x = n.input(0);
     n.optional(1);
     if let Some(training) = n.optional(2)
         && b.tensor(training).is_none_or(|t| t.data.iter().any(|&v| v != 0))
     {
-        return Err(Reject::from("in training mode"));
+        return n.reject("in training mode");
     }
-    one(x)
+    Some(x)
 }

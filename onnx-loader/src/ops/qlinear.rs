@@ -3,9 +3,8 @@
 //! Each is the operator on floats that it stands for, between dequantised operands and a quantised result. This is how
 //! other tools write the same models. Only a product with a constant is one of integers, which is scaled afterwards.
 
-use super::{Outputs, matrix, one, quantize, quantized};
+use super::{matrix, quantize, quantized};
 use crate::builder::Builder;
-use crate::error::Reject;
 use crate::reader::NodeReader;
 use bytes::Bytes;
 use fourlane_graph::ir::{Binary, DType, Op, Tensor, ValueId};
@@ -19,37 +18,34 @@ struct Operand {
 }
 
 impl Operand {
-    fn take(n: &mut NodeReader, first: usize) -> Result<Self, Reject> {
-        Ok(Self { x: n.input(first)?, scale: n.input(first + 1)?, zero: n.optional(first + 2) })
+    fn take(n: &mut NodeReader, first: usize) -> Self {
+        Self { x: n.input(first), scale: n.input(first + 1), zero: n.optional(first + 2) }
     }
 
     /// The left one of a product, whose scales would run along the rows.
-    fn take_left(n: &mut NodeReader, b: &Builder<'_>) -> Result<Self, Reject> {
-        let x = Self::take(n, 0)?;
-        let is_single = |value| quantize::single(b, value);
-        if is_single(x.scale) && x.zero.is_none_or(is_single) { Ok(x) } else { Err("with a scale per row".into()) }
+    fn take_left(n: &mut NodeReader, b: &Builder<'_>) -> Self {
+        let x = Self::take(n, 0);
+        if !quantize::single(b, x.scale) || x.zero.is_some_and(|zero| !quantize::single(b, zero)) {
+            n.reject::<()>("with a scale per row");
+        }
+        x
     }
 
     /// As floats; if there is more than one scale, they run along `axis`.
     fn dequantize(self, b: &mut Builder<'_>, axis: i64) -> ValueId {
-        b.emit_optional(Op::DequantizeLinear { axis }, vec![Some(self.x), Some(self.scale), self.zero])
+        b.emit_optional(Op::DequantizeLinear { axis }, &[Some(self.x), Some(self.scale), self.zero])
     }
 }
 
-/// `y` as integers. Without a zero point it is 0, of the type of the operand `like`.
-fn requantize(
-    b: &mut Builder<'_>,
-    y: ValueId,
-    scale: ValueId,
-    zero: Option<ValueId>,
-    like: Operand,
-) -> Result<ValueId, Reject> {
-    let dtype = b.dtype(zero.unwrap_or(like.x))?;
+/// `y` as integers, with the scale that is the input `first` and the zero point behind it. Without a zero point it is 0, of the type of the operand `like`.
+fn requantize(n: &mut NodeReader, b: &mut Builder<'_>, y: ValueId, first: usize, like: Operand) -> Option<ValueId> {
+    let (scale, zero) = (n.input(first), n.optional(first + 1));
+    let dtype = n.dtype(b, zero.unwrap_or(like.x))?;
     if !matches!(dtype, DType::U8 | DType::I8) {
-        return Err("of a type other than int8 and uint8".into());
+        return n.reject("of a type other than int8 and uint8");
     }
     let zero = zero.unwrap_or_else(|| b.constant(Tensor { dtype, shape: Vec::new(), data: Bytes::from_static(&[0]) }));
-    Ok(b.emit(Op::QuantizeLinear { axis: -1 }, &[y, scale, zero]))
+    Some(b.emit(Op::QuantizeLinear { axis: -1 }, &[y, scale, zero]))
 }
 
 /// The product of x with a constant, in integers.
@@ -58,24 +54,24 @@ fn integers(b: &mut Builder<'_>, x: Operand, y: Operand, weight: ValueId, bias: 
 }
 
 /// `a b`
-pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let (x, y) = (Operand::take_left(n, b)?, Operand::take(n, 3)?);
+pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let (x, y) = (Operand::take_left(n, b), Operand::take(n, 3));
     let product = match b.tensor(y.x) {
         Some(_) => integers(b, x, y, y.x, None),
         None => {
-            let floats = [x, y].map(|operand| operand.dequantize(b, -1));
+            let floats = [x.dequantize(b, -1), y.dequantize(b, -1)];
             b.emit(Op::MatMul, &floats)
         }
     };
-    one(requantize(b, product, n.input(6)?, n.optional(7), x)?)
+    requantize(n, b, product, 6, x)
 }
 
 /// `alpha * a' b' + c`, where c is an integer, in units of the product's scale. Without a scale for it, the result
 /// stays float.
-pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let alpha = n.float_or("alpha", 1.0)?;
-    let (trans_a, trans_b) = (n.flag("transA", false)?, n.flag("transB", false)?);
-    let (x, y) = (Operand::take_left(n, b)?, Operand::take(n, 3)?);
+pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let alpha = n.float_or("alpha", 1.0);
+    let (trans_a, trans_b) = (n.flag("transA", false), n.flag("transB", false));
+    let (x, y) = (Operand::take_left(n, b), Operand::take(n, 3));
     let bias = n.optional(6).map(|bias| {
         let bias = b.cast(bias, DType::F32);
         let scale = b.binary(Binary::Mul, x.scale, y.scale);
@@ -85,29 +81,26 @@ pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
         let weight = if trans_b { b.emit(Op::Transpose { perm: vec![1, 0] }, &[y.x]) } else { y.x };
         integers(b, x, y, weight, bias)
     } else {
-        let inputs = vec![Some(x.dequantize(b, -1)), Some(y.dequantize(b, if trans_b { 0 } else { 1 })), bias];
-        b.emit_optional(Op::Gemm { alpha, beta: alpha, trans_a, trans_b }, inputs)
+        let inputs = [Some(x.dequantize(b, -1)), Some(y.dequantize(b, if trans_b { 0 } else { 1 })), bias];
+        b.emit_optional(Op::Gemm { alpha, beta: alpha, trans_a, trans_b }, &inputs)
     };
-    match n.optional(7) {
-        Some(scale) => one(requantize(b, product, scale, n.optional(8), x)?),
-        None => one(product),
-    }
+    if n.has_input(7) { requantize(n, b, product, 7, x) } else { Some(product) }
 }
 
 /// A function of two tensors.
-pub(super) fn binary(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let (x, y) = (Operand::take(n, 0)?, Operand::take(n, 3)?);
-    let floats = [x, y].map(|operand| operand.dequantize(b, -1));
+pub(super) fn binary(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let (x, y) = (Operand::take(n, 0), Operand::take(n, 3));
+    let floats = [x.dequantize(b, -1), y.dequantize(b, -1)];
     let z = b.emit(Op::Binary(op), &floats);
-    one(requantize(b, z, n.input(6)?, n.optional(7), x)?)
+    requantize(n, b, z, 6, x)
 }
 
 /// The attribute `opset` says which of the two meanings of `Softmax` is meant.
-pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let opset = n.int_or("opset", n.opset)?;
-    let axis = n.int_or("axis", -1)?;
-    let x = Operand::take(n, 0)?;
+pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let opset = n.int_or("opset", n.opset);
+    let axis = n.int_or("axis", -1);
+    let x = Operand::take(n, 0);
     let floats = x.dequantize(b, -1);
     let y = matrix::softmax_of(b, floats, axis, opset);
-    one(requantize(b, y, n.input(3)?, n.optional(4), x)?)
+    requantize(n, b, y, 3, x)
 }

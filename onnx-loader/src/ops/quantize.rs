@@ -4,35 +4,34 @@
 //! exact for integers of that size. 4 bits are widened to 8 when a constant is read; what is left of them are blocks
 //! that share a scale, in weights only.
 
-use super::{Outputs, one};
 use crate::builder::{Builder, Fact};
-use crate::error::Reject;
 use crate::proto::data_type;
 use crate::reader::NodeReader;
 use fourlane_graph::ir::{Binary, Code, DType, Op, Tensor, ValueId};
 
 /// y, its scale and its zero point.
-pub(super) fn dynamic_facts(b: &Builder<'_>, x: ValueId) -> [Fact; 3] {
+pub(super) fn dynamically(b: &mut Builder<'_>, x: ValueId) -> Vec<ValueId> {
     let scalar = |dtype| Fact { dtype: Some(dtype), rank: Some(0) };
-    [Fact { dtype: Some(DType::U8), rank: b.fact(x).rank }, scalar(DType::F32), scalar(DType::U8)]
+    let y = Fact { dtype: Some(DType::U8), rank: b.fact(x).rank };
+    b.emit_outputs(Op::DynamicQuantizeLinear, &[Some(x)], &[y, scalar(DType::F32), scalar(DType::U8)])
 }
 
-pub(super) fn dynamic(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
-    let x = n.input(0)?;
-    let facts = dynamic_facts(b, x);
-    Ok(b.emit_outputs(Op::DynamicQuantizeLinear, vec![Some(x)], &facts))
+pub(super) fn dynamic(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    let [y, scale, zero] = dynamically(b, n.input(0)).try_into().ok()?;
+    n.more = vec![Some(scale), Some(zero)];
+    Some(y)
 }
 
 /// The result's type is the zero point's, or the attribute's, or u8.
-pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["saturate"]);
-    n.only("block_size", 0)?;
-    n.only("precision", 0)?;
-    let axis = n.int_or("axis", 1)?;
-    let (x, scale, zero) = (n.input(0)?, n.input(1)?, n.optional(2));
-    let wanted = i32::try_from(n.int_or("output_dtype", 0)?).unwrap_or(-1);
+    n.only("block_size", 0);
+    n.only("precision", 0);
+    let axis = n.int_or("axis", 1);
+    let (x, scale, zero) = (n.input(0), n.input(1), n.optional(2));
+    let wanted = i32::try_from(n.int_or("output_dtype", 0)).unwrap_or(-1);
     let code = match zero {
-        Some(zero) => match b.dtype(zero)? {
+        Some(zero) => match n.dtype(b, zero)? {
             DType::U8 => data_type::UINT8,
             DType::I8 => data_type::INT8,
             _ => b.narrow(zero).unwrap_or(-1),
@@ -42,12 +41,12 @@ pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
     };
     match (code, zero) {
         (data_type::UINT8, _) | (data_type::INT8, Some(_)) => {
-            one(b.emit_optional(Op::QuantizeLinear { axis }, vec![Some(x), Some(scale), zero]))
+            Some(b.emit_optional(Op::QuantizeLinear { axis }, &[Some(x), Some(scale), zero]))
         }
-        (data_type::UINT16, _) => one(quantize_16_bits(b, [0.0, 65535.0], x, scale, zero)?),
-        (data_type::INT16, _) => one(quantize_16_bits(b, [-32768.0, 32767.0], x, scale, zero)?),
-        (data_type::INT8, None) => Err("without a zero point to int8".into()),
-        _ => Err("to a type other than int8, uint8, int16 and uint16".into()),
+        (data_type::UINT16, _) => quantize_16_bits(n, b, [0.0, 65535.0], x, scale, zero),
+        (data_type::INT16, _) => quantize_16_bits(n, b, [-32768.0, 32767.0], x, scale, zero),
+        (data_type::INT8, None) => n.reject("without a zero point to int8"),
+        _ => n.reject("to a type other than int8, uint8, int16 and uint16"),
     }
 }
 
@@ -56,25 +55,29 @@ pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
 /// Clamped first, the quotient is small enough that adding 1.5 * 2^23 and taking it away again rounds it to an integer,
 /// to the even one at a tie.
 fn quantize_16_bits(
+    n: &mut NodeReader,
     b: &mut Builder<'_>,
     bounds: [f32; 2],
     x: ValueId,
     scale: ValueId,
     zero: Option<ValueId>,
-) -> Result<ValueId, Reject> {
+) -> Option<ValueId> {
     if !single(b, scale) {
-        return Err("to 16 bits with more than one scale".into());
+        return n.reject("to 16 bits with more than one scale");
     }
-    let [low, high, magic] = [bounds[0], bounds[1], 12_582_912.0].map(|number| b.scalar(number));
+    const MAGIC: f32 = 12_582_912.0;
     let zero = zero.map(|zero| b.cast(zero, DType::F32));
-    // The three numbers, each with the zero point taken off.
-    let [low, high, back] =
-        [low, high, magic].map(|number| zero.map_or(number, |zero| b.binary(Binary::Sub, number, zero)));
     let mut y = b.binary(Binary::Div, x, scale);
-    for (op, number) in [(Binary::Max, low), (Binary::Min, high), (Binary::Add, magic), (Binary::Sub, back)] {
+    let [low, high] = bounds;
+    for (op, number) in [(Binary::Max, low), (Binary::Min, high), (Binary::Add, MAGIC), (Binary::Sub, MAGIC)] {
+        let mut number = b.scalar(number);
+        // Not off the first of the two: it is what the sum is rounded by.
+        if let Some(zero) = zero.filter(|_| op != Binary::Add) {
+            number = b.binary(Binary::Sub, number, zero);
+        }
         y = b.binary(op, y, number);
     }
-    Ok(b.cast(y, DType::I32))
+    Some(b.cast(y, DType::I32))
 }
 
 /// Whether a value is known to be one number.
@@ -82,27 +85,27 @@ pub(super) fn single(b: &Builder<'_>, value: ValueId) -> bool {
     b.fact(value).rank == Some(0) || b.tensor(value).is_some_and(|tensor| tensor.len() == 1)
 }
 
-pub(super) fn dequantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Outputs {
+pub(super) fn dequantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["output_dtype"]);
-    let (axis, block) = (n.int_or("axis", 1)?, n.int_or("block_size", 0)?);
-    let (x, scale, zero) = (n.input(0)?, n.input(1)?, n.optional(2));
+    let (axis, block) = (n.int_or("axis", 1), n.int_or("block_size", 0));
+    let (x, scale, zero) = (n.input(0), n.input(1), n.optional(2));
     if let Some(y) = dequantize_codes(b, axis, block, [x, scale], zero) {
-        return one(y);
+        return Some(y);
     }
     let (mut x, mut zero) = (b.unpacked(x), zero.map(|zero| b.unpacked(zero)));
-    match b.dtype(x)? {
+    match n.dtype(b, x)? {
         DType::U8 | DType::I8 | DType::I32 => {}
         // A constant of 16 bits.
         DType::I64 => x = b.cast(x, DType::I32),
-        _ => return Err("of a type that is no integer".into()),
+        _ => return n.reject("of a type that is no integer"),
     }
     if let Some(wide) = zero.filter(|&zero| b.fact(zero).dtype == Some(DType::I64)) {
         zero = Some(b.cast(wide, DType::I32));
     }
     if block != 0 {
-        return one(dequantize_blocks(b, axis, block, [x, scale], zero)?);
+        return dequantize_blocks(n, b, axis, block, [x, scale], zero);
     }
-    one(b.emit_optional(Op::DequantizeLinear { axis }, vec![Some(x), Some(scale), zero]))
+    Some(b.emit_optional(Op::DequantizeLinear { axis }, &[Some(x), Some(scale), zero]))
 }
 
 /// The type and the sizes of a constant matrix of integers of 4 or 8 bits.
@@ -178,7 +181,7 @@ fn dequantize_codes(
         true => transpose(b, x),
         false => x,
     };
-    let y = b.emit_optional(Op::DequantizeBlocks { code, block, k }, vec![Some(x), Some(scale), zero]);
+    let y = b.emit_optional(Op::DequantizeBlocks { code, block, k }, &[Some(x), Some(scale), zero]);
     Some(if turn { transpose(b, y) } else { y })
 }
 
@@ -194,18 +197,19 @@ fn transpose(b: &mut Builder<'_>, x: ValueId) -> ValueId {
 /// `(x - zero) * scale`, where `block` neighbours along an axis share scale and zero point: the axis becomes two, blocks
 /// and what is in them, and one again.
 fn dequantize_blocks(
+    n: &mut NodeReader,
     b: &mut Builder<'_>,
     axis: i64,
     block: i64,
     [x, scale]: [ValueId; 2],
     zero: Option<ValueId>,
-) -> Result<ValueId, Reject> {
-    let Some(tensor) = b.tensor(x) else { return Err("with blocks of what is no constant".into()) };
-    let shape: Vec<i64> = tensor.shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
-    let from_end = if axis < 0 { axis.saturating_add(i64::try_from(shape.len()).unwrap_or(i64::MAX)) } else { axis };
+) -> Option<ValueId> {
+    let Some(tensor) = b.tensor(x) else { return n.reject("with blocks of what is no constant") };
+    let shape: Vec<i64> = tensor.shape.iter().map(|&size| size as i64).collect();
+    let from_end = if axis < 0 { axis.saturating_add(shape.len() as i64) } else { axis };
     let position = usize::try_from(from_end).ok().filter(|&axis| axis < shape.len());
     let Some(axis) = position.filter(|&axis| block > 0 && shape[axis] % block == 0) else {
-        return Err("with blocks that do not fill the axis".into());
+        return n.reject("with blocks that do not fill the axis");
     };
     let mut split = shape.clone();
     split[axis] /= block;
@@ -223,5 +227,5 @@ fn dequantize_blocks(
     }
     let scale = b.unsqueeze(scale, &within);
     y = b.binary(Binary::Mul, y, scale);
-    Ok(reshape(b, y, whole))
+    Some(reshape(b, y, whole))
 }

@@ -28,10 +28,10 @@ fn become_linear_layers() {
         "%0 = Transpose { perm: [0, 2, 3, 1] } x
          %1 %2 = Split { axis: -1 } %0 [4, 4]
          %3 = Transpose { perm: [1, 0] } float32[3, 4]
-         %4 = Transpose { perm: [1, 0] } float32[3, 4]
-         %5 = MatMul %1 %3
-         %6 = MatMul %2 %4
-         %7 = Concat { axis: -1 } %5 %6
+         %4 = MatMul %1 %3
+         %5 = Transpose { perm: [1, 0] } float32[3, 4]
+         %6 = MatMul %2 %5
+         %7 = Concat { axis: -1 } %4 %6
          %8 = Binary(Add) %7 float32[6]
          %9 = Transpose { perm: [0, 3, 1, 2] } %8
          -> %9",
