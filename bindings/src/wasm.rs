@@ -12,9 +12,36 @@ use fourlane_graph::StepProfile;
 use fourlane_graph::ir::{Port, PortDim};
 use fourlane_graph::{Data, Model, OpenSession, Outputs, TensorView};
 use fourlane_onnx::{ExternalData, LoadError, ModelReader, StoredTensor};
-use js_sys::{Array, Uint8Array};
 use std::fmt::Display;
 use wasm_bindgen::prelude::*;
+
+// What is called of JavaScript's own. (The crate js-sys declares all of it, and a table of functions that nobody calls
+// stays in the module with it.)
+#[wasm_bindgen]
+extern "C" {
+    /// Of any values.
+    pub type Array;
+    #[wasm_bindgen(constructor)]
+    fn new() -> Array;
+    #[wasm_bindgen(method)]
+    fn push(this: &Array, value: &JsValue);
+
+    /// Bytes in JavaScript's memory.
+    pub type Uint8Array;
+    #[wasm_bindgen(method, getter)]
+    fn length(this: &Uint8Array) -> u32;
+    #[wasm_bindgen(method)]
+    fn subarray(this: &Uint8Array, begin: u32, end: u32) -> Uint8Array;
+    /// Copies all of `source` to the beginning of `target`, which has room for it.
+    #[wasm_bindgen(js_namespace = ["Uint8Array", "prototype", "set"], js_name = call)]
+    fn copy(target: &mut [u8], source: &Uint8Array);
+}
+
+fn array(values: &[JsValue]) -> Array {
+    let array = Array::new();
+    values.iter().for_each(|value| array.push(value));
+    array
+}
 
 /// A model file as it comes in, and then the files that it names beside itself.
 #[wasm_bindgen]
@@ -46,7 +73,7 @@ impl ModelFile {
         for start in (0..bytes.length()).step_by(PIECE as usize) {
             let piece = bytes.subarray(start, start.saturating_add(PIECE));
             let buffer = &mut self.buffer[..piece.length() as usize];
-            piece.copy_to(buffer);
+            copy(buffer, &piece);
             reader.feed(buffer).map_err(load_error)?;
         }
         Ok(())
@@ -100,7 +127,7 @@ impl ExternalData for FilesBeside {
         bytes.resize(length, 0);
         // All numbers are at most the file's size, which is one of 32 bits.
         let offset = offset as u32;
-        file.subarray(offset, offset.saturating_add(length as u32)).copy_to(&mut bytes);
+        copy(&mut bytes, &file.subarray(offset, offset.saturating_add(length as u32)));
         Ok(bytes.into())
     }
 
@@ -117,14 +144,16 @@ fn options(literal: bool, fast: bool) -> SessionOptions {
 /// What a session tells of itself: `[name, value]` pairs, which become an object's properties.
 fn facts(session: Option<&fourlane_graph::Session>, options: SessionOptions) -> Array {
     let facts = Array::new();
-    let fact = |name: &str, value: JsValue| facts.push(&Array::of2(&name.into(), &value));
+    let fact = |name: &str, value: JsValue| facts.push(&array(&[name.into(), value]));
     fact("literal", options.literal.into());
     fact("accuracy", if options.fast && !options.literal { "fast" } else { "exact" }.into());
-    let modes = session
-        .into_iter()
-        .flat_map(|session| session.integer_modes())
-        .map(|(mode, count)| JsValue::from(Array::of2(&mode.into(), &(count as u32).into())));
-    fact("integerModes", modes.collect::<Array>().into());
+    let modes = Array::new();
+    if let Some(session) = session {
+        for (mode, count) in session.integer_modes() {
+            modes.push(&array(&[mode.into(), (count as u32).into()]));
+        }
+    }
+    fact("integerModes", modes.into());
     fact("memoryBytes", (session.map_or(0, |session| session.memory_bytes()) as u32).into());
     // Of the whole engine, in pages of 64 KiB.
     fact("engineBytes", (core::arch::wasm32::memory_size::<0>() as f64 * 65536.0).into());
@@ -165,7 +194,7 @@ impl Classifier {
     /// See [`facts`].
     pub fn facts(&self) -> Array {
         let facts = facts(Some(self.classifier.session()), self.options);
-        facts.push(&Array::of2(&"maxLength".into(), &(self.classifier.max_length() as u32).into()));
+        facts.push(&array(&["maxLength".into(), (self.classifier.max_length() as u32).into()]));
         facts
     }
 
@@ -255,9 +284,8 @@ impl Classifier {
     pub fn profile(&mut self, text: &str) -> Result<Array, JsValue> {
         let steps = Array::new();
         let mut visit = |step: StepProfile<'_>| {
-            let told = Array::of2(&step.op.name().into(), &step.name.into());
-            told.push(&(step.bytes as u32).into());
-            told.push(&step.time.into());
+            let told = [step.op.name().into(), step.name.into(), (step.bytes as u32).into(), step.time.into()];
+            let told = array(&told);
             told.push(&numbers(step.input));
             told.push(&numbers(step.output));
             steps.push(&told);
@@ -266,7 +294,7 @@ impl Classifier {
         for r in self.classifier.profile(text, &now, &mut visit).map_err(classifier_error)? {
             places.push(&numbers(&[r.offset, r.bytes, r.first, r.last, r.holds as usize]));
         }
-        Ok(Array::of2(&steps, &places))
+        Ok(array(&[steps.into(), places.into()]))
     }
 }
 
@@ -309,12 +337,12 @@ impl Session {
 
     /// `[name, type, dimension...]` of each input.
     pub fn inputs(&self) -> Array {
-        self.runner.inputs().iter().map(describe).collect()
+        describe(self.runner.inputs())
     }
 
     /// `[name, type, dimension...]` of each output.
     pub fn outputs(&self) -> Array {
-        self.runner.outputs().iter().map(describe).collect()
+        describe(self.runner.outputs())
     }
 
     /// Sets an input for the next run.
@@ -354,16 +382,20 @@ impl Session {
     }
 }
 
-/// `[name, type, dimension...]`, where a free dimension is its name.
-fn describe(port: &Port) -> Array {
-    let array = Array::of2(&port.name.as_str().into(), &port.dtype.runtime().name().into());
-    for dim in port.dims.as_deref().unwrap_or_default() {
-        array.push(&match dim {
-            PortDim::Fixed(size) => JsValue::from(*size as u32),
-            PortDim::Symbol(name) => name.as_str().into(),
-        });
+/// `[name, type, dimension...]` of each, where a free dimension is its name.
+fn describe(ports: &[Port]) -> Array {
+    let all = Array::new();
+    for port in ports {
+        let told = array(&[port.name.as_str().into(), port.dtype.runtime().name().into()]);
+        for dim in port.dims.as_deref().unwrap_or_default() {
+            told.push(&match dim {
+                PortDim::Fixed(size) => (*size as u32).into(),
+                PortDim::Symbol(name) => name.as_str().into(),
+            });
+        }
+        all.push(&told);
     }
-    array
+    all
 }
 
 /// A [`TensorView`] that owns what it shows.
