@@ -1,16 +1,17 @@
 //! Element-wise functions of two tensors with NumPy broadcasting.
 //!
-//! Broadcasting is strides: an axis along which an operand repeats has stride 0. After merging axes (`nest`)
-//! the inner loop runs over two contiguous operands, which the compiler vectorises. An operand that is not contiguous
-//! there, a scalar or a column, passes through a small buffer first; so each function has one loop instead of one per
-//! combination.
+//! Broadcasting is strides: an axis along which an operand repeats has stride 0. After merging axes (`nest`) one inner
+//! loop takes four elements of each operand, wherever they are, and calls the function for them. Models spend next to
+//! no time here, so there is no loop for each function; all of it is `#[inline]`: compiled, for size, with the crate
+//! that calls it.
 
 use crate::arch::F32x4;
 use crate::nest::Nest;
 use crate::parallel::{for_each_chunk, part};
-use crate::slices::zip;
-use crate::vector::FloatVector;
+use crate::slices::{load, store};
+use crate::vector::{FloatVector, LANES};
 use bytemuck::cast_slice;
+use std::array::from_fn;
 
 pub use crate::nest::MAX_RANK;
 
@@ -35,9 +36,6 @@ pub enum BinaryOp {
 
 /// An element takes as long as so many multiply-adds.
 const WORK: usize = 8;
-
-/// Elements of the buffer of an operand that is not contiguous.
-const BUFFER: usize = 256;
 
 /// `out = op(a, b)`, both operands read as tensors of `shape`; `out` is contiguous.
 ///
@@ -81,105 +79,48 @@ pub fn broadcast(
 }
 
 /// [`broadcast`] on this thread.
+#[inline]
 fn apply(op: BinaryOp, nest: &Nest<2>, a: &[f32], b: &[f32], out: &mut [f32]) {
     let (len, [a_stride, b_stride]) = nest.inner(0);
-    let mut a = Operand::new(a, a_stride as usize);
-    let mut b = Operand::new(b, b_stride as usize);
     for (out, [a_start, b_start]) in out.chunks_exact_mut(len).zip(nest.outer(1)) {
-        a.begin_row(a_start, len);
-        b.begin_row(b_start, len);
-        let function = Function::new(op, b.scalar());
-        for (i, out) in out.chunks_mut(BUFFER).enumerate() {
-            function.apply(a.chunk(i * BUFFER, out.len()), b.chunk(i * BUFFER, out.len()), out);
+        let (a, b) = (&a[a_start..], &b[b_start..]);
+        let f = function(op, if b_stride == 0 { Some(b[0]) } else { None });
+        for at in (0..len).step_by(LANES) {
+            let count = LANES.min(len - at);
+            store(out, at, f(lanes(a, a_stride as usize, at, count), lanes(b, b_stride as usize, at, count)));
         }
     }
 }
 
-/// One operand of the inner loop.
-struct Operand<'a> {
-    data: &'a [f32],
-    stride: usize,
-    row: &'a [f32],
-    buffer: [f32; BUFFER],
-}
-
-impl<'a> Operand<'a> {
-    fn new(data: &'a [f32], stride: usize) -> Self {
-        Operand { data, stride, row: &[], buffer: [0.0; BUFFER] }
-    }
-
-    /// Moves on to the `len` elements that start at `start`.
-    fn begin_row(&mut self, start: usize, len: usize) {
-        self.row = &self.data[start..];
-        if let Some(x) = self.scalar() {
-            self.buffer[..len.min(BUFFER)].fill(x);
-        }
-    }
-
-    /// The element that repeats along the row, if one does.
-    fn scalar(&self) -> Option<f32> {
-        if self.stride == 0 { self.row.first().copied() } else { None }
-    }
-
-    /// `len` elements of the row from element `start` on.
-    fn chunk(&mut self, start: usize, len: usize) -> &[f32] {
-        match self.stride {
-            0 => {}
-            1 => return &self.row[start..start + len],
-            stride => {
-                let elements = self.row[start * stride..].iter().step_by(stride);
-                self.buffer[..len].iter_mut().zip(elements).for_each(|(to, from)| *to = *from);
-            }
-        }
-        &self.buffer[..len]
+/// The elements `at..at + count` of an operand; the other lanes do not matter.
+#[inline]
+fn lanes(x: &[f32], stride: usize, at: usize, count: usize) -> F32x4 {
+    match stride {
+        0 => F32x4::splat(x[0]),
+        1 => load(x, at, 0.0),
+        _ => F32x4::from_array(from_fn(|i| x[(at + i.min(count - 1)) * stride])),
     }
 }
 
-/// A [`BinaryOp`], with the powers that need no logarithm told apart.
-#[derive(Clone, Copy)]
-enum Function {
-    Op(BinaryOp),
-    Square,
-    Cube,
-    Root,
-}
-
-impl Function {
-    fn new(op: BinaryOp, scalar: Option<f32>) -> Self {
-        match (op, scalar) {
-            (BinaryOp::Pow, Some(2.0)) => Function::Square,
-            (BinaryOp::Pow, Some(3.0)) => Function::Cube,
-            (BinaryOp::Pow, Some(0.5)) => Function::Root,
-            _ => Function::Op(op),
-        }
-    }
-
-    #[inline]
-    fn apply(self, a: &[f32], b: &[f32], out: &mut [f32]) {
-        match self {
-            Function::Square => zip(a, b, out, |a, _| a * a),
-            Function::Cube => zip(a, b, out, |a, _| a * a * a),
-            Function::Root => each(a, b, out, |a, _| root(a)),
-            Function::Op(BinaryOp::Add) => zip(a, b, out, |a, b| a + b),
-            Function::Op(BinaryOp::Sub) => zip(a, b, out, |a, b| a - b),
-            Function::Op(BinaryOp::Mul) => zip(a, b, out, |a, b| a * b),
-            Function::Op(BinaryOp::Div) => zip(a, b, out, |a, b| a / b),
-            Function::Op(BinaryOp::Pow) => each(a, b, out, f32::powf),
-            Function::Op(BinaryOp::Min) => zip(a, b, out, F32x4::minimum),
-            Function::Op(BinaryOp::Max) => zip(a, b, out, F32x4::maximum),
-        }
+/// What computes it, given the second operand if that is one number: there are powers that need no logarithm.
+#[inline]
+fn function(op: BinaryOp, scalar: Option<f32>) -> fn(F32x4, F32x4) -> F32x4 {
+    match (op, scalar) {
+        (BinaryOp::Pow, Some(2.0)) => |a, _| a * a,
+        (BinaryOp::Pow, Some(3.0)) => |a, _| a * a * a,
+        (BinaryOp::Pow, Some(0.5)) => |a, _| F32x4::from_array(a.to_array().map(root)),
+        (BinaryOp::Pow, _) => |a, b| F32x4::from_array(from_fn(|i| a.to_array()[i].powf(b.to_array()[i]))),
+        (BinaryOp::Add, _) => |a, b| a + b,
+        (BinaryOp::Sub, _) => |a, b| a - b,
+        (BinaryOp::Mul, _) => |a, b| a * b,
+        (BinaryOp::Div, _) => |a, b| a / b,
+        (BinaryOp::Min, _) => F32x4::minimum,
+        (BinaryOp::Max, _) => F32x4::maximum,
     }
 }
 
 /// `x` to the power of 0.5: +0 for -0, and infinite for minus infinity, where a square root is not.
-#[inline(always)]
+#[inline]
 fn root(x: f32) -> f32 {
     if x == f32::NEG_INFINITY { f32::INFINITY } else { (x + 0.0).sqrt() }
-}
-
-#[inline(always)]
-fn each(a: &[f32], b: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-        *out = f(a, b);
-    }
 }

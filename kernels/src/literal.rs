@@ -237,10 +237,7 @@ pub fn apply(op: UnaryOp, x: &mut [f32]) {
         UnaryOp::GeluTanh => gelu_tanh,
         _ => return unary::apply(op, x),
     };
-    for at in starts(x.len()) {
-        let y = f(load(x, at, 0.0));
-        store(x, at, y);
-    }
+    unary::each(x, f);
 }
 
 /// [`FloatVector::fused_mul_add`], once in the binary.

@@ -1,5 +1,4 @@
 //! Slices as sequences of vectors, the last one padded.
-//!
 
 use crate::arch::F32x4;
 use crate::vector::{FloatVector, LANES};
@@ -17,12 +16,15 @@ pub(crate) fn load(x: &[f32], at: usize, fill: f32) -> F32x4 {
     let x = &x[at..];
     match x.first_chunk() {
         Some(&lanes) => F32x4::from_array(lanes),
-        None => {
-            let mut lanes = [fill; LANES];
-            lanes[..x.len()].copy_from_slice(x);
-            F32x4::from_array(lanes)
-        }
+        None => F32x4::from_array(load_last(x, fill)),
     }
+}
+
+/// Once in the binary, not in every loop.
+#[cold]
+#[inline(never)]
+fn load_last(x: &[f32], fill: f32) -> [f32; LANES] {
+    from_fn(|i| x.get(i).copied().unwrap_or(fill))
 }
 
 /// Overwrites the four elements from `at` on, as far as they exist.
@@ -31,8 +33,14 @@ pub(crate) fn store(x: &mut [f32], at: usize, vector: F32x4) {
     let x = &mut x[at..];
     match x.first_chunk_mut() {
         Some(lanes) => *lanes = vector.to_array(),
-        None => x.copy_from_slice(&vector.to_array()[..x.len()]),
+        None => store_last(x, &vector.to_array()),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn store_last(x: &mut [f32], lanes: &[f32; LANES]) {
+    x.iter_mut().zip(lanes).for_each(|(x, lane)| *x = *lane);
 }
 
 /// Applies `f` to every element in place.
@@ -54,19 +62,7 @@ pub(crate) fn map(x: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
     rest.copy_from_slice(&last[..rest.len()]);
 }
 
-/// Writes `f` of the elements of two slices, which must be as long as `out`.
-#[inline(always)]
-pub(crate) fn zip(a: &[f32], b: &[f32], out: &mut [f32], f: impl Fn(F32x4, F32x4) -> F32x4) {
-    let ((a, a_rest), (b, b_rest), (out, out_rest)) = (a.as_chunks(), b.as_chunks(), out.as_chunks_mut());
-    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-        *out = f(F32x4::from_array(*a), F32x4::from_array(*b)).to_array();
-    }
-    if !out_rest.is_empty() {
-        store(out_rest, 0, f(load(a_rest, 0, 0.0), load(b_rest, 0, 0.0)));
-    }
-}
-
-/// [`zip`] with `a` as the output.
+/// Writes `f` of the elements of two slices, which are equally long, to `a`.
 #[inline(always)]
 pub(crate) fn zip_in_place(a: &mut [f32], b: &[f32], f: impl Fn(F32x4, F32x4) -> F32x4) {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut(), b.as_chunks());

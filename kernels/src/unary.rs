@@ -1,12 +1,15 @@
 //! Element-wise functions of one tensor.
 //!
-//! The costly ones are vectorised by hand in `math/`. The rest are loops that the compiler vectorises where it can; the
-//! logarithm, sine and cosine take one number at a time, since no transformer spends time in them. All of it is `#[inline]`:
-//! compiled, for size, with the crate that calls it.
+//! Those that transformers spend time in are the activations of an [`Epilogue`], which this calls. For the rest one loop
+//! calls a function for each vector, and all of it is `#[inline]`: compiled, for size, with the crate that calls it.
 
+use crate::Activation;
+use crate::arch::F32x4;
+use crate::gemm::Epilogue;
 use crate::math;
-use crate::parallel::{for_each_chunk, part};
-use crate::slices::map;
+use crate::parallel::{Grid, for_each_chunk, part};
+use crate::slices::{load, starts, store};
+use crate::vector::FloatVector;
 
 /// A function of one number, see [`apply`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,29 +60,45 @@ pub fn apply(op: UnaryOp, x: &mut [f32]) {
     for_each_chunk(x, part(x.len(), 16, work), work, |_, x| apply_here(op, x));
 }
 
+#[inline]
 fn apply_here(op: UnaryOp, x: &mut [f32]) {
-    match op {
-        UnaryOp::Abs => each(x, f32::abs),
-        UnaryOp::Neg => each(x, |x| -x),
-        UnaryOp::Sign => each(x, |x| if x == 0.0 || x.is_nan() { x } else { 1f32.copysign(x) }),
-        UnaryOp::Ceil => each(x, f32::ceil),
-        UnaryOp::Floor => each(x, f32::floor),
-        UnaryOp::Sqrt => each(x, f32::sqrt),
-        UnaryOp::Reciprocal => each(x, |x| 1.0 / x),
-        UnaryOp::Log => each(x, f32::ln),
-        UnaryOp::Sin => each(x, math::sin),
-        UnaryOp::Cos => each(x, math::cos),
-        UnaryOp::Relu => map(x, math::relu),
-        UnaryOp::Exp => map(x, math::exp),
-        UnaryOp::Erf => map(x, math::erf),
-        UnaryOp::Tanh => map(x, math::tanh),
-        UnaryOp::Sigmoid => map(x, math::sigmoid),
-        UnaryOp::Gelu => map(x, math::gelu()),
-        UnaryOp::GeluTanh => map(x, math::gelu_tanh()),
+    let activation = match op {
+        UnaryOp::Abs => return each(x, F32x4::abs),
+        UnaryOp::Neg => return each(x, |x| lanes(x, |x| -x)),
+        UnaryOp::Sign => return each(x, |x| lanes(x, |x| if x == 0.0 || x.is_nan() { x } else { 1f32.copysign(x) })),
+        UnaryOp::Ceil => return each(x, |x| lanes(x, f32::ceil)),
+        UnaryOp::Floor => return each(x, |x| lanes(x, f32::floor)),
+        UnaryOp::Sqrt => return each(x, |x| lanes(x, f32::sqrt)),
+        UnaryOp::Reciprocal => return each(x, |x| F32x4::splat(1.0) / x),
+        UnaryOp::Log => return each(x, |x| lanes(x, f32::ln)),
+        UnaryOp::Sin => return each(x, |x| lanes(x, math::sin)),
+        UnaryOp::Cos => return each(x, |x| lanes(x, math::cos)),
+        UnaryOp::Exp => return each(x, math::exp),
+        UnaryOp::Sigmoid => return each(x, math::sigmoid),
+        UnaryOp::Erf => {
+            each(x, math::atanh_erf);
+            Activation::Tanh
+        }
+        UnaryOp::Tanh => Activation::Tanh,
+        UnaryOp::Relu => Activation::Relu,
+        UnaryOp::Gelu => Activation::Gelu,
+        UnaryOp::GeluTanh => Activation::GeluTanh,
+    };
+    let width = x.len();
+    Epilogue { activation, ..Epilogue::default() }.apply(&mut Grid::new(x, 0), 0, 1, 0, width);
+}
+
+/// Applies `f` to every element.
+#[inline]
+pub(crate) fn each(x: &mut [f32], f: fn(F32x4) -> F32x4) {
+    for at in starts(x.len()) {
+        let y = f(load(x, at, 0.0));
+        store(x, at, y);
     }
 }
 
-#[inline(always)]
-fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
-    x.iter_mut().for_each(|x| *x = f(*x));
+/// Applies `f` to every lane.
+#[inline]
+pub(crate) fn lanes(x: F32x4, f: fn(f32) -> f32) -> F32x4 {
+    F32x4::from_array(x.to_array().map(f))
 }

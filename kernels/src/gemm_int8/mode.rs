@@ -29,6 +29,7 @@ impl Mode {
     pub const ALL: [Mode; 4] = [Mode::Sdot, Mode::Usdot, Mode::Maddubs, Mode::I16];
 
     /// The fastest mode in which this engine is exact.
+    #[inline]
     pub fn best() -> Mode {
         let mut modes = Mode::ALL.into_iter().filter(|mode| FAST_BYTE_DOTS || *mode == Mode::I16);
         modes.find(|mode| mode.is_exact()).unwrap_or(Mode::I16)

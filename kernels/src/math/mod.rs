@@ -11,7 +11,7 @@ mod sigmoid;
 mod sin_cos;
 mod tanh;
 
-pub(crate) use erf::erf;
+pub(crate) use erf::atanh_erf;
 pub(crate) use exp::{exp, exp_bounded, exp_flush};
 pub(crate) use gelu::{gelu, gelu_tanh};
 pub(crate) use sigmoid::sigmoid;

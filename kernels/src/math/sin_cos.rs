@@ -11,16 +11,19 @@
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4};
 
 /// The sine of `x` radians. Infinities give NaN.
+#[inline]
 pub(crate) fn sin(x: f32) -> f32 {
     quarter_turns(x, 0)
 }
 
 /// The cosine of `x` radians. Infinities give NaN.
+#[inline]
 pub(crate) fn cos(x: f32) -> f32 {
     quarter_turns(x, 1)
 }
 
 /// The sine of `x` radians and `turns` quarters.
+#[inline]
 fn quarter_turns(x: f32, turns: i32) -> f32 {
     let x = f64::from(x);
     let q = (x * FRAC_2_PI).round_ties_even();
