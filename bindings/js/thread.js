@@ -1,5 +1,6 @@
 // One thread of the pool, in a worker: of a page's worker or of Node. It instantiates the module over the memory that all
-// threads share, says so, and at the next message goes to work and does not come back.
+// threads share, says so, and at the next message goes to work and does not come back, unless the engine crashes here: the
+// thread that waits for this one is to know.
 //
 // Imports nothing, so that a bundler may take it for a plain file.
 
@@ -20,7 +21,11 @@ function listen(port) {
   port.addEventListener('message', ({ data }) => {
     if (thread) {
       thread.__wbindgen_start(STACK);
-      thread.fourlane_work();
+      try {
+        thread.fourlane_work();
+      } catch {
+        thread.fourlane_fail();
+      }
       return;
     }
     instantiate(data).then(

@@ -2,7 +2,12 @@
 //!
 //! The calling thread is one of the pool. So a run of two threads keeps two busy, of which one is a worker; work enters
 //! the pool where a job is made, which allocates nothing; and until the workers have come, everything works without
-//! them. (wasm-bindgen-rayon makes a pool of workers alone, and starts them in ways that browsers have and Node has not.)
+//! them.
+//!
+//! Not by wasm-bindgen-rayon: its pool is of workers alone, so the calling thread would idle, and each run would come to it
+//! through rayon's queue for strangers, which locks and allocates. The part it is good at, starting workers in a page, it
+//! does with the whole of the JavaScript glue in each of them, without a bundler by `blob:`, which strict policies refuse,
+//! in Node not at all, and a trap in one of them leaves the others waiting for ever.
 
 use rayon::{ThreadBuilder, ThreadPoolBuilder};
 use std::sync::Mutex;
@@ -30,4 +35,12 @@ pub extern "C" fn fourlane_work() {
     if let Some(thread) = thread {
         thread.run();
     }
+}
+
+/// After a trap of a thread that works, called on it: lets one trap that waits for it, and would for ever. A job that was
+/// taken and not done is never over, but who waits looks for others to do. (If another thread finds this one, it traps,
+/// too, and calls this again, until it is the last one's turn.)
+#[unsafe(no_mangle)]
+pub extern "C" fn fourlane_fail() {
+    rayon::spawn(|| std::process::abort());
 }

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { launch } from './chromium.js';
+import { trapping } from './trap.js';
 
 const ROOT = new URL('../../', import.meta.url);
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
@@ -21,6 +22,7 @@ let browser;
 let origin;
 let asked = [];
 let missing = []; // paths that are not there
+let special = {}; // what others have instead
 let isolated = true;
 
 const server = createServer((request, response) => {
@@ -33,7 +35,7 @@ const server = createServer((request, response) => {
   }
   try {
     if (missing.includes(pathname) || !pathname.startsWith('/pkg/')) throw new Error('not there');
-    const content = readFileSync(new URL(`.${pathname}`, ROOT));
+    const content = special[pathname] ?? readFileSync(new URL(`.${pathname}`, ROOT));
     response.writeHead(200, { ...headers, 'content-type': TYPES[pathname.split('.').pop()] ?? 'application/octet-stream' });
     response.end(content);
   } catch {
@@ -126,4 +128,42 @@ test('threads whose file is not there leave one, and the reason', async (t) => {
   assert.equal(info.threads, 1);
   assert.match(info.reason, /; one thread \(2 could not be started: a worker could not be started\)$/);
   assert.deepEqual(engines, ['/pkg/fourlane-relaxed-threads.wasm', '/pkg/fourlane-relaxed.wasm']);
+});
+
+test('a crash of one thread is one of the engine, which nobody waits for', async (t) => {
+  t.after(() => (special = {}));
+  const file = (name) => readFileSync(new URL(`pkg/${name}`, ROOT));
+  const prelude = `
+    const { instantiate, compileStreaming } = WebAssembly;
+    WebAssembly.instantiate = async (_, imports) => instantiate(await compileStreaming(fetch('/pkg/trap.wasm')), imports);
+  `;
+  special = {
+    '/pkg/trap.wasm': trapping(file('fourlane-relaxed-threads.wasm')),
+    '/pkg/thread.js': prelude + file('thread.js'),
+  };
+  const page = await browser.newPage();
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  await page.goto(origin);
+  const errors = await page.evaluate(async (text) => {
+    globalThis.fourlane = await import('/pkg/index.js');
+    const errors = [];
+    // Now and then others are faster than a thread, and do all of the work.
+    for (let i = 0; i < 200 && errors.length === 0; i += 1) {
+      await fourlane.pipeline('sentiment-analysis', null, { threads: 2 })
+        .then((classify) => classify(text))
+        .catch((error) => errors.push(error));
+    }
+    return errors.map(({ code, message }) => [code, message]);
+  }, TEXTS[2]);
+  assert.equal(errors[0]?.[0], 'crashed');
+  assert.match(errors[0][1], /^the engine crashed/);
+  special = {};
+  const next = await page.evaluate(async () => {
+    const classify = await fourlane.pipeline('sentiment-analysis');
+    return [(await classify('A gem.'))[0].label, classify.info().threads];
+  });
+  assert.deepEqual(next, ['POSITIVE', 2]);
+  await page.close();
+  assert.deepEqual(problems, []);
 });

@@ -2,10 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { runsThreads } from '../../js/probe.js';
+import { probe, runsThreads } from '../../js/probe.js';
+import { trapping } from './trap.js';
 
 const PACKAGE = new URL('../../pkg/', import.meta.url);
 const variant = process.env.FOURLANE_VARIANT;
@@ -169,6 +172,52 @@ test('after a crash threads are others, and a process ends while they wait', asy
   assert.deepEqual(results, ['crashed', 'crashed', true]);
   assert.deepEqual(infos, [3, 3]);
   assert.deepEqual(alive, [false, false, true, true]);
+});
+
+test('a crash of one thread is one of the engine, which nobody waits for', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fourlane-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'trap.wasm');
+  writeFileSync(file, trapping(readFileSync(new URL(`fourlane-${variant ?? probe().variant}-threads.wasm`, PACKAGE))));
+  // Run in a thread before its own script.
+  const trap = `
+    const { instantiate } = WebAssembly;
+    const bytes = require('node:fs').readFileSync(${JSON.stringify(file)});
+    WebAssembly.instantiate = async (module, imports) => instantiate(await WebAssembly.compile(bytes), imports);
+  `;
+  for (const threads of [2, 4]) {
+    const { errors, threads: after, label } = await run(`
+      const threads = (await import('node:worker_threads')).default;
+      const { syncBuiltinESMExports } = await import('node:module');
+      const { Worker } = threads;
+      threads.Worker = class extends Worker {
+        constructor(url, options) {
+          super(${JSON.stringify(trap)} + 'import(' + JSON.stringify(url.href) + ')', { ...options, eval: true });
+        }
+      };
+      syncBuiltinESMExports();
+      const wanted = { ...options, threads: ${threads} };
+      // Loading has work for threads, and so have runs; now and then others are faster than a thread, and do all of it.
+      const errors = [];
+      for (let i = 0; i < 200 && errors.length === 0; i += 1) {
+        await pipeline('sentiment-analysis', null, wanted)
+          .then((classify) => classify(texts[2]))
+          .catch((error) => errors.push(error));
+      }
+      threads.Worker = Worker;
+      syncBuiltinESMExports();
+      const next = await pipeline('sentiment-analysis', null, wanted);
+      print({
+        errors: errors.map(({ code, message, cause }) => [code, message, String(cause)]),
+        threads: next.info().threads,
+        label: (await next('A gem.'))[0].label,
+      });
+    `);
+    assert.equal(errors[0]?.[0], 'crashed');
+    assert.match(errors[0][1], /^the engine crashed/);
+    assert.match(errors[0][2], /^RuntimeError: unreachable/);
+    assert.deepEqual([after, label], [threads, 'POSITIVE']);
+  }
 });
 
 test('the probe for threads holds what the builds hold', async () => {
