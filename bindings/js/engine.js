@@ -5,11 +5,10 @@
 // state is undefined: it is replaced by a fresh instance, what lived in the old one reports that, and new pipelines and
 // sessions work.
 
-import { initSync, __wbg_reset_state as restart, initialPages, rawExports } from './wasm.js';
-import { FourlaneError, fromRust } from './errors.js';
+import { initSync, __wbg_reset_state as restart } from './wasm.js';
+import { FourlaneError } from './errors.js';
 import { read, request } from './read.js';
 import { probe } from './probe.js';
-import { LEAST_MEMORY, countThreads, sharedMemory, startWorkers } from './threads.js';
 import { asFolder, isNode, toUrl } from './where.js';
 
 // One literal URL each: bundlers recognise this form and take the files along.
@@ -23,8 +22,16 @@ const FILES = {
 let loading; // a promise of { variant, threads, reason }
 let loaded; // what it resolved to
 let asked; // options.threads of the call that decided
-let shared; // of an engine with threads: its module, its largest memory, and its workers while there are some
+let threading; // threads.js, where there can be threads
 let epoch = 0; // counts the instances
+
+/** Less memory holds no model that is worth threads. */
+const LEAST_MEMORY = 2 ** 25;
+
+/** For what is to have threads; a page that cannot have any does not load the code for them. */
+export function provide(threads) {
+  threading = threads;
+}
 
 /** Loads the wasm module unless that has happened; resolves to `{ variant, threads, reason }`. */
 export async function load(options = {}) {
@@ -63,91 +70,59 @@ export function info() {
 }
 
 async function start(options) {
-  if (shared) return startAgain();
+  const again = await threading?.startAgain(loaded);
+  if (again) return again;
   const choice = choose(options.variant);
   const { threads, reason } = await countThreads(options.threads);
-  const file = threads > 1 ? `${choice.variant}-threads` : choice.variant;
-  const { name, module } = await compiled(file, options);
-  // A file of the caller's own may be of the other kind.
-  if (!isThreaded(module)) {
-    const one = threads > 1 ? "the caller's .wasm is a build without threads" : reason;
-    begin(name, { module });
-    return report(choice, 1, one);
-  }
-  try {
-    if (threads === 1) throw new Error(reason);
-    await startShared(name, module, threads, options.maxMemory);
-    return report(choice, threads, reason);
-  } catch (error) {
-    if (options.wasmBinary !== undefined || file === choice.variant) {
-      throw new FourlaneError('load-failed', `${name} is a build with threads, which cannot be started: ${error.message}`, {
-        cause: error,
-      });
-    }
-    const { name: other, module: single } = await compiled(choice.variant, options);
-    begin(other, { module: single });
-    return report(choice, 1, `${threads} could not be started: ${error.message}`);
-  }
+  if (threads > 1) return threading.start(choice, threads, reason, options);
+  const engine = await compiled(choice.variant, options);
+  if (isThreaded(engine)) refuseThreads(engine, new Error(reason));
+  begin(engine);
+  return report(choice, 1, reason);
 }
 
-function report({ variant, reason }, threads, why) {
+/** `{ threads, reason }`: the threads to use, where `wanted` (undefined if nobody said) can be had. */
+function countThreads(wanted) {
+  if (wanted === 1) return { threads: 1, reason: 'options.threads says so' };
+  if (threading && globalThis.crossOriginIsolated !== false) return threading.countThreads(wanted);
+  return { threads: 1, reason: 'this page is not cross-origin isolated, as the headers COOP and COEP would make it' };
+}
+
+/** What `load` resolves to. */
+export function report({ variant, reason }, threads, why) {
   return { variant, threads, reason: `${reason}; ${threads === 1 ? 'one thread' : `${threads} threads`} (${why})` };
 }
 
-/** Nothing has happened to the glue if the workers do not come. */
-async function startShared(name, module, threads, maximum) {
-  const memory = sharedMemory(initialPages, maximum);
-  const workers = await startWorkers(module, memory, threads - 1);
-  begin(name, { module, memory });
-  shared = { module, maximum, memory, threads, workers };
-  goToWork();
-}
-
-function goToWork() {
-  rawExports().fourlane_pool(shared.threads);
-  shared.workers.work();
-}
-
-/** Gives the instance that replaced a crashed one its threads. */
-async function startAgain() {
-  if (!shared.memory) revive();
-  if (!shared.memory) throw new FourlaneError('load-failed', 'there is no memory for the engine after its crash');
+/** Starts an engine, `{ name, module, memory }`; memory is for one with threads. */
+export function begin(engine) {
   try {
-    shared.workers = await startWorkers(shared.module, shared.memory, shared.threads - 1);
+    initSync(engine);
   } catch (error) {
-    return report(loaded, 1, `after a crash ${shared.threads} could not be started: ${error.message}`);
-  }
-  goToWork();
-  return loaded;
-}
-
-function begin(name, what) {
-  try {
-    initSync(what);
-  } catch (error) {
-    refuse(name)(error);
+    refuse(engine.name, error);
   }
 }
 
-function refuse(name) {
-  return (error) => {
-    throw new FourlaneError('load-failed', `${name} cannot be started: ${error.message}`, { cause: error });
-  };
+function refuse(name, error) {
+  throw new FourlaneError('load-failed', `${name} cannot be started: ${error.message}`, { cause: error });
+}
+
+export function refuseThreads({ name }, error) {
+  refuse(`${name} is a build with threads, which`, error);
 }
 
 /** Whether the module takes the memory of others: no other build imports one. */
-function isThreaded(module) {
+export function isThreaded({ module }) {
   return WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
 }
 
 /** `{ name, module }` of one of `FILES`. */
-async function compiled(file, { wasmPath, wasmBinary }) {
+export async function compiled(file, { wasmPath, wasmBinary }) {
   const name = `fourlane-${file}.wasm`;
   const source = wasmBinary ?? (await fetched(await locate(file, name, wasmPath)));
   if (source === undefined) {
     throw new FourlaneError('load-failed', `${name} is not at ${wasmPath ?? 'its place beside the package'}`);
   }
-  return { name, module: await compile(source).catch(refuse(name)) };
+  return { name, module: await compile(source).catch((error) => refuse(name, error)) };
 }
 
 /** Compiles while the bytes come, if the server says what they are. */
@@ -236,15 +211,15 @@ function guard(call) {
   }
 }
 
-/** Replaces the instance, whose state is undefined. Threads wait in the old one; a new pool comes with the next `load`. */
+/** Errors cross the boundary of the wasm module as strings of the form `code: sentence`. */
+function fromRust(thrown) {
+  if (typeof thrown !== 'string') return thrown;
+  const colon = thrown.indexOf(': ');
+  return new FourlaneError(thrown.slice(0, colon), thrown.slice(colon + 2));
+}
+
+/** Replaces the instance, whose state is undefined. */
 function revive() {
-  if (!shared) return restart();
-  shared.workers?.terminate();
-  shared.workers = shared.memory = loading = undefined;
-  try {
-    shared.memory = sharedMemory(initialPages, shared.maximum);
-    restart(shared.memory);
-  } catch {
-    // The old memory may not be given back yet; `load` tries again.
-  }
+  if (threading?.revive()) loading = undefined; // threads come with the next `load`
+  else restart();
 }

@@ -1,4 +1,4 @@
-// The one error class of the package, and how errors of the Rust side become it.
+// The one error class of the package.
 //
 // Wrong arguments (a number where a text belongs) are TypeErrors, as everywhere in JavaScript. All else that can be
 // foreseen is a FourlaneError: one sentence for people in `message`, one word for programs in `code`.
@@ -10,11 +10,4 @@ export class FourlaneError extends Error {
     this.name = 'FourlaneError';
     this.code = code;
   }
-}
-
-/** Errors cross the boundary of the wasm module as strings of the form `code: sentence`. */
-export function fromRust(thrown) {
-  if (typeof thrown !== 'string') return thrown;
-  const colon = thrown.indexOf(': ');
-  return new FourlaneError(thrown.slice(0, colon), thrown.slice(colon + 2));
 }

@@ -5,9 +5,9 @@
 // Options that say which model file are those of transformers.js.
 
 import { FourlaneError } from './errors.js';
-import { read, toBytes } from './read.js';
+import { read, toBytes, within } from './read.js';
 import { transfer } from './transfer.js';
-import { asFolder, kind, toUrl, within } from './where.js';
+import { asFolder, kind, toUrl } from './where.js';
 
 // What transformers.js calls the precisions, and how the file's name ends.
 const SUFFIXES = {

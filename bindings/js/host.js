@@ -13,16 +13,16 @@ const here = import.meta.url;
 // How long calls have this thread in one go, in milliseconds.
 const TURN = 30;
 
-let service; // the engine's side, if it is on this thread
 let local;
 let remote;
 let trouble; // why there is no worker
 let calls = 0;
 
-/** For where import() is not allowed: see inplace.js. */
-export function provide(module) {
-  service = module;
-}
+/** What is imported when it is asked for; what inplace.js puts here, where import() is not allowed, is there already. */
+export const later = {
+  service: () => import('./local.js'),
+  profile: () => import('./profile.js'),
+};
 
 /** A number that nobody else has. */
 export function number() {
@@ -90,6 +90,7 @@ class Host {
 
 class Local extends Host {
   isKept = true;
+  #service; // the engine's side
   #turn = 0;
 
   constructor() {
@@ -98,11 +99,11 @@ class Local extends Host {
 
   async call(method, args, report) {
     // Service workers refuse it, in words of their own.
-    service ??= await import('./service.js').catch((error) => {
+    this.#service ??= await later.service().catch((error) => {
       const what = `the engine cannot be imported here (a service worker imports 'fourlane/inplace'): ${error.message}`;
       throw new FourlaneError('load-failed', what, { cause: error });
     });
-    return service[method](...args, report);
+    return this.#service[method](...args, report);
   }
 
   /** Between one run and the next, lets events be handled, such as those that break calls off. */
@@ -111,6 +112,17 @@ class Local extends Host {
     await new Promise((resolve) => setTimeout(resolve));
     this.#turn = performance.now();
   }
+}
+
+async function newWorker() {
+  // Deno's own kind keeps a process alive; Node's, which it has too, does not.
+  if (typeof Worker !== 'function' || typeof Deno === 'object') {
+    return new (await nodeModule('worker_threads')).Worker(new URL('./worker-threads.js', here));
+  }
+  // Where there cannot be threads, their code stays where it is.
+  return globalThis.crossOriginIsolated === false
+    ? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
+    : new Worker(new URL('./worker-threads.js', import.meta.url), { type: 'module' });
 }
 
 class Remote extends Host {
@@ -125,12 +137,7 @@ class Remote extends Host {
 
   async #start() {
     try {
-      // Deno's own kind keeps a process alive; Node's, which it has too, does not.
-      const worker =
-        typeof Worker === 'function' && typeof Deno === 'undefined'
-          ? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
-          : new (await nodeModule('worker_threads')).Worker(new URL('./worker.js', here));
-      this.#worker = worker;
+      const worker = (this.#worker = await newWorker());
       const receive = (message) => this.#receive(message);
       const fail = (error) => this.#fail(error);
       if (worker.on) worker.on('message', receive).on('error', fail).on('exit', () => fail({ message: 'it has ended' }));

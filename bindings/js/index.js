@@ -1,7 +1,7 @@
 // Text classification in one call: the shape of transformers.js, without its weight.
 
 import { FourlaneError } from './errors.js';
-import { enter, leave, number } from './host.js';
+import { enter, later, leave, number } from './host.js';
 import { pack } from './pack.js';
 import { progress } from './progress.js';
 import { asFolder, kind, toUrl } from './where.js';
@@ -129,8 +129,7 @@ function classifier(host, pipeline, labels) {
       alive();
       return { ...pipeline.facts, ...host.place };
     },
-    profile: async (text, options) =>
-      (await import('./profile.js')).profile(() => ask('profile', text), options),
+    profile: async (text, options) => (await later.profile()).profile(() => ask('profile', text), options),
     async dispose() {
       if (gone) return;
       gone = new FourlaneError('disposed', 'this pipeline was disposed; make a new one');

@@ -1,8 +1,10 @@
 // The package in one graph of modules, for service workers, where import() is not allowed.
 
-import { provide } from './host.js';
-import * as service from './service.js';
+import { later } from './host.js';
+import * as service from './local.js';
+import * as profile from './profile.js';
 
-provide(service);
+later.service = async () => service;
+later.profile = async () => profile;
 
 export * from './index.js';

@@ -4,15 +4,18 @@
 // Checks and messages follow onnxruntime's, as far as code in the field leans on them. What makes no sense here is
 // accepted; of that, what a program might count on is told by `info().ignored`.
 
-import { info, load } from './engine.js';
+import { info, load, provide } from './engine.js';
 import { FourlaneError } from './errors.js';
-import { isShared, read, toBytes } from './read.js';
+import { isShared, read, toBytes, within } from './read.js';
 import { Tensor, isTensor } from './tensor.js';
+import * as threads from './threads.js';
 import { Session } from './wasm.js';
 import { assemble, sessionOptions, toInfo } from './weights.js';
-import { kind, toUrl, within } from './where.js';
+import { kind, toUrl } from './where.js';
 
 export { FourlaneError, Tensor };
+
+provide(threads);
 
 /** Settings of onnxruntime; see ort.d.ts for those that have an effect. */
 export const env = {

@@ -134,3 +134,10 @@ export async function toBytes(value, name, how = {}) {
   if (value?.href) return read(new URL(value.href), how); // a URL, or what is left of one that came to a worker
   return finished(await held(value, name), how);
 }
+
+/** The URL of a file by its path inside a folder. A model could name files elsewhere, and is not to. */
+export function within(folder, path) {
+  const url = new URL(path.split('/').map(encodeURIComponent).join('/'), folder);
+  if (url.href.startsWith(new URL('.', folder).href)) return url;
+  throw new FourlaneError('invalid-model', `'${path}' leads out of the folder ${folder.href}`);
+}

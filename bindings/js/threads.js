@@ -2,9 +2,15 @@
 //
 // The engine's own thread is one of the pool and waits for the others, which a page's main thread is not allowed to do.
 // So there are threads where the engine runs in a worker (as it does by default), or in Node.
+//
+// A page that is not cross-origin isolated does not load this: see engine.js, which gets it by `provide`. It is not for
+// import(), which bundlers do not let into every worker.
 
-import { isNode, nodeModule } from './where.js';
+import { begin, compiled, isThreaded, refuseThreads, report } from './engine.js';
+import { FourlaneError } from './errors.js';
 import { runsThreads } from './probe.js';
+import { initialPages, rawExports, __wbg_reset_state as restart } from './wasm.js';
+import { isNode, nodeModule } from './where.js';
 
 // The other form of the address below is for bundlers, which would take this one for a file of its own.
 const here = import.meta.url;
@@ -15,13 +21,12 @@ const PAGE = 1 << 16;
 // Of shared memory all that it may grow to is set aside when it is made, and phones refuse, or end the page, for the
 // 4 GB that are possible.
 const MAXIMUM = 2 ** 30;
-/** Less holds no model that is worth threads. */
-export const LEAST_MEMORY = 2 ** 25;
 const PATIENCE = 20_000; // milliseconds until a worker counts as one that does not start
+
+let pool; // of an engine with threads
 
 /** `{ threads, reason }`: the threads to use, where `wanted` (undefined if nobody said) can be had. */
 export async function countThreads(wanted) {
-  if (wanted === 1) return { threads: 1, reason: 'options.threads says so' };
   const obstacle = findObstacle();
   if (obstacle) return { threads: 1, reason: obstacle };
   if (wanted !== undefined) return { threads: wanted, reason: 'options.threads says so' };
@@ -31,9 +36,6 @@ export async function countThreads(wanted) {
 
 /** Why there cannot be threads; undefined if there can. */
 function findObstacle() {
-  if (globalThis.crossOriginIsolated === false) {
-    return 'this page is not cross-origin isolated, as the headers COOP and COEP would make it';
-  }
   if (typeof SharedArrayBuffer === 'undefined' || !runsThreads()) return 'this engine has no shared memory';
   if (typeof Worker === 'undefined' && !isNode) return 'workers cannot be started here';
   try {
@@ -51,34 +53,110 @@ async function countCores() {
   return os.availableParallelism?.() ?? os.cpus().length;
 }
 
-/** Memory to be shared, of `initial` pages, that can grow to `maximum` bytes, or to less where so much is refused. */
-export function sharedMemory(initial, maximum = MAXIMUM) {
-  for (let pages = Math.min(Math.floor(maximum / PAGE), PAGE); ; pages >>= 1) {
+/** Starts an engine with so many threads, or without if that is what there can be. */
+export async function start(choice, threads, reason, options) {
+  const engine = await compiled(`${choice.variant}-threads`, options);
+  if (!isThreaded(engine)) {
+    begin(engine);
+    return report(choice, 1, "the caller's .wasm is a build without threads");
+  }
+  let made;
+  try {
+    made = new Pool(engine, threads, options.maxMemory);
+    await made.start(); // nothing has happened to the glue if the workers do not come
+    begin(made);
+    pool = made;
+    pool.work();
+    return report(choice, threads, reason);
+  } catch (error) {
+    made?.end();
+    if (options.wasmBinary !== undefined) refuseThreads(engine, error);
+    begin(await compiled(choice.variant, options));
+    return report(choice, 1, `${threads} could not be started: ${error.message}`);
+  }
+}
+
+/** Replaces the instance after a crash; false if that is no matter of this file. The threads wait in the old one. */
+export function revive() {
+  pool?.end();
+  pool?.revive();
+  return Boolean(pool);
+}
+
+/** Gives the instance that replaced a crashed one its threads; undefined if there is none. */
+export async function startAgain(loaded) {
+  if (!pool) return undefined;
+  pool.revive();
+  if (!pool.memory) throw new FourlaneError('load-failed', 'there is no memory for the engine after its crash');
+  try {
+    await pool.start();
+  } catch (error) {
+    return report(loaded, 1, `after a crash ${pool.threads} could not be started: ${error.message}`);
+  }
+  pool.work();
+  return loaded;
+}
+
+/** What an engine with threads has beside its instance: a module, memory to be shared, and workers. */
+class Pool {
+  #maximum;
+  #workers = [];
+
+  /** `maximum`: to how many bytes memory can grow. */
+  constructor({ name, module }, threads, maximum = MAXIMUM) {
+    Object.assign(this, { name, module, threads, memory: sharedMemory(maximum) });
+    this.#maximum = maximum;
+  }
+
+  /** Starts a worker for each thread but the one that calls. Resolves when all have the module. */
+  async start() {
+    const { Worker } = isNode ? await nodeModule('worker_threads') : {};
+    const { module, memory } = this;
     try {
-      return new WebAssembly.Memory({ initial, maximum: pages, shared: true });
+      while (this.#workers.length < this.threads - 1) this.#workers.push(newWorker(Worker));
+      await Promise.all(this.#workers.map((worker) => handOver(worker, { module, memory })));
     } catch (error) {
-      if (pages >> 1 < initial) throw error;
+      this.end();
+      throw error;
+    }
+    this.#workers.forEach((worker) => worker.unref?.()); // Node is not to wait for them
+  }
+
+  /** Sends the workers to work for the instance that there is now. */
+  work() {
+    rawExports().fourlane_pool(this.threads);
+    this.#workers.forEach((worker) => worker.postMessage('work'));
+  }
+
+  /** Ends the workers, and gives up the memory. */
+  end() {
+    this.#workers.forEach((worker) => worker.terminate());
+    this.#workers = [];
+    this.memory = undefined;
+  }
+
+  /** Another instance, after `end`, if there is memory for it: that of the old one may not be given back yet. */
+  revive() {
+    if (this.memory) return;
+    try {
+      const memory = sharedMemory(this.#maximum);
+      restart(memory);
+      this.memory = memory;
+    } catch {
+      // `startAgain` tries once more.
     }
   }
 }
 
-/**
- * Starts workers for `count` threads beside the calling one. Resolves when all have the module, to
- * `{ work, terminate }`: `work()` sends them to work, once the calling thread has made the pool.
- */
-export async function startWorkers(module, memory, count) {
-  const { Worker } = isNode ? await nodeModule('worker_threads') : {};
-  const workers = [];
-  const terminate = () => workers.forEach((worker) => worker.terminate());
-  try {
-    while (workers.length < count) workers.push(newWorker(Worker));
-    await Promise.all(workers.map((worker) => handOver(worker, { module, memory })));
-  } catch (error) {
-    terminate();
-    throw error;
+/** Memory that can grow to `maximum` bytes, or to less where so much is refused. */
+function sharedMemory(maximum) {
+  for (let pages = Math.min(Math.floor(maximum / PAGE), PAGE); ; pages >>= 1) {
+    try {
+      return new WebAssembly.Memory({ initial: initialPages, maximum: pages, shared: true });
+    } catch (error) {
+      if (pages >> 1 < initialPages) throw error;
+    }
   }
-  workers.forEach((worker) => worker.unref?.()); // Node is not to wait for them
-  return { terminate, work: () => workers.forEach((worker) => worker.postMessage('work')) };
 }
 
 function newWorker(OfNode) {

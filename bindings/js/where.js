@@ -1,7 +1,5 @@
 // Where the code runs, and what a path means there.
 
-import { FourlaneError } from './errors.js';
-
 /** Node, Bun and Deno: paths are files. */
 export const isNode = typeof process === 'object' && Boolean(process.versions?.node);
 
@@ -25,13 +23,6 @@ export function asFolder(url) {
   const folder = new URL(url);
   folder.pathname += '/';
   return folder;
-}
-
-/** The URL of a file by its path inside a folder. A model could name files elsewhere, and is not to. */
-export function within(folder, path) {
-  const url = new URL(path.split('/').map(encodeURIComponent).join('/'), folder);
-  if (url.href.startsWith(new URL('.', folder).href)) return url;
-  throw new FourlaneError('invalid-model', `'${path}' leads out of the folder ${folder.href}`);
 }
 
 /** What a wrong argument is, for messages. */

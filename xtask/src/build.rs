@@ -122,7 +122,14 @@ pub fn compile(variant: &Variant, threads: bool, features: &[String], names: boo
     bindgen.remove_producers_section(true).remove_name_section(!names);
     bindgen.input_path(&compiled);
     let mut output = bindgen.generate_output().map_err(fail)?;
-    Ok((output.wasm_mut().emit_wasm(), output.js().to_owned()))
+    let mut glue = output.js().to_owned();
+    for import in output.wasm_mut().imports.iter_mut() {
+        if let Some(short) = glue::without_hash(&import.name) {
+            glue = glue::rename(&glue, &import.name, short)?;
+            import.name = short.to_owned();
+        }
+    }
+    Ok((output.wasm_mut().emit_wasm(), glue))
 }
 
 /// In file names.

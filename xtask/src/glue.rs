@@ -32,6 +32,25 @@ pub fn merge(single: &[String], threaded: &[String]) -> Result<String> {
     Ok(merged)
 }
 
+/// The name of an import without the digits at its end, by which wasm-bindgen tells apart those of several crates: bytes
+/// that no compression makes fewer. None if it has no such end.
+pub fn without_hash(name: &str) -> Option<&str> {
+    let (short, hash) = name.rsplit_once('_')?;
+    let is_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // Numbers, too, are written so.
+    (is_hash && !hash.starts_with("0000")).then_some(short)
+}
+
+/// The glue with another name for an import.
+pub fn rename(glue: &str, from: &str, to: &str) -> Result<String> {
+    let (from, to) = (format!("{from}: function("), format!("{to}: function("));
+    let is_taken = glue.lines().any(|line| line.trim_start().starts_with(&to));
+    if is_taken || glue.matches(&from).count() != 1 {
+        return Err(format!("wasm-bindgen's glue has no single `{from}`, or has a `{to}` already"));
+    }
+    Ok(glue.replace(&from, &to))
+}
+
 /// The lines that say what a glue imports into the module and exports from it.
 fn interface(glue: &str) -> impl Iterator<Item = &str> {
     glue.lines().map(str::trim).filter(|line| line.starts_with("export ") || line.contains(": function("))
@@ -54,6 +73,21 @@ mod tests {
         let glue = merge(&[SINGLE.into()], &[THREADED.into(), THREADED.into()]).expect("fits");
         assert!(glue.contains("reset_state(memory) {") && glue.contains("__wbg_get_imports(memory)"), "{glue}");
         assert!(glue.contains("\nmemory,\n") && glue.contains("initialPages = 7;"), "{glue}");
+    }
+
+    #[test]
+    fn hashes_go_and_numbers_stay() {
+        assert_eq!(without_hash("__wbg_new_37eb45aaf5eeb820"), Some("__wbg_new"));
+        assert_eq!(without_hash("__wbindgen_generic_0000000000000001"), None);
+        assert_eq!(without_hash("memory"), None);
+        let glue = "{\n__wbg_new_37eb45aaf5eeb820: function() {\n";
+        assert_eq!(
+            rename(glue, "__wbg_new_37eb45aaf5eeb820", "__wbg_new").as_deref(),
+            Ok("{\n__wbg_new: function() {\n")
+        );
+        assert!(rename(glue, "__wbg_old_37eb45aaf5eeb820", "__wbg_old").is_err());
+        let both = format!("{glue}__wbg_new: function() {{\n");
+        assert!(rename(&both, "__wbg_new_37eb45aaf5eeb820", "__wbg_new").is_err());
     }
 
     #[test]

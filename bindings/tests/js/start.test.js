@@ -23,7 +23,7 @@ class Pretended extends EventEmitter {
 
   constructor(url) {
     super();
-    assert.match(url.href, /\/worker\.js$/);
+    assert.match(url.href, /\/worker-threads\.js$/);
     Pretended.made += 1;
     this.#post([0]);
   }
