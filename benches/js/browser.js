@@ -1,4 +1,5 @@
-// `node browser.js PLAN`, by way of `cargo xtask bench --peers`: the comparison in one page of headless Chromium.
+// `node browser.js PLAN`, by way of `cargo xtask bench --peers`, or `node browser.js threads`, by way of `--threads`: the
+// comparison in one page of headless Chromium.
 // Writes what it measured to OUT. The environment says where things are.
 
 import { createReadStream, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -45,13 +46,13 @@ try {
   const page = await browser.newPage();
   page.on('console', (message) => console.error(`  ${message.text()}`));
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  const fast = JSON.parse(readFileSync(NODE_RESULTS, 'utf8')).models.some((row) =>
+  const fast = NODE_RESULTS !== undefined && JSON.parse(readFileSync(NODE_RESULTS, 'utf8')).models.some((row) =>
     row.engines.some(({ name }) => name.endsWith('fast')));
   const measured = await page.evaluate(
     async ([plan, withFast]) => (await import('/js/page.js')).run(plan, withFast),
     [process.argv[2], fast],
   );
-  writeFileSync(OUT, JSON.stringify({ chromium: browser.version(), ...measured }, null, 1));
+  writeFileSync(OUT, JSON.stringify({ engine: `Chromium ${browser.version()}`, chromium: browser.version(), ...measured }, null, 1));
 } finally {
   await browser.close();
   server.close();

@@ -6,13 +6,14 @@
  * `at` says where the packages are: `{ ort, wasmPaths, packages }`.
  */
 export function engines(at) {
-  const fourlane = (variant, options = {}, suffix = '') => ({
+  const fourlane = (variant, { options = {}, suffix = '', threads = 1, folder = `pkg-${variant}` } = {}) => ({
     name: `fourlane ${variant}${suffix}`,
     options,
     async start() {
-      const { load } = await import(`${at.packages}/pkg-${variant}/index.js`);
-      await load({ variant, worker: false, threads: 1 });
-      return import(`${at.packages}/pkg-${variant}/ort.js`);
+      const { load } = await import(`${at.packages}/${folder}/index.js`);
+      const info = await load({ variant, worker: false, threads });
+      if (info.threads !== threads) throw new Error(`not ${threads} threads: ${info.reason}`);
+      return import(`${at.packages}/${folder}/ort.js`);
     },
   });
   const ort = {
@@ -29,7 +30,8 @@ export function engines(at) {
     ort,
     simd128: fourlane('simd128'),
     relaxed: fourlane('relaxed'),
-    fast: fourlane('relaxed', { accuracy: 'fast' }, ', fast'),
+    fast: fourlane('relaxed', { options: { accuracy: 'fast' }, suffix: ', fast' }),
+    twoThreads: fourlane('relaxed', { suffix: ', two threads', threads: 2, folder: 'pkg-threads' }),
   };
 }
 

@@ -8,12 +8,15 @@ const where = { ort: '/ort/ort.wasm.bundle.min.mjs', wasmPaths: '/ort/', package
 const say = (row) => console.log(show(row));
 
 /** A session in a fresh module worker. */
-function startInWorker(name, model) {
-  const worker = new Worker('/js/start-worker.js', { type: 'module' });
+const startInWorker = (name, model) => inWorker('start-worker.js', { name, model, where });
+
+/** What a fresh module worker answers to a message. */
+function inWorker(file, message) {
+  const worker = new Worker(`/js/${file}`, { type: 'module' });
   return new Promise((resolve, reject) => {
     worker.onmessage = ({ data: { result, error } }) => (error ? reject(new Error(error)) : resolve(result));
     worker.onerror = ({ message }) => reject(new Error(message));
-    worker.postMessage({ name, model, where });
+    worker.postMessage(message);
   }).finally(() => worker.terminate());
 }
 
@@ -37,6 +40,7 @@ async function loading(precision, starts) {
 }
 
 export async function run(name, fast) {
+  if (name === 'threads') return { models: await inWorker('threads-worker.js', { where }) };
   const plan = PLANS[name];
   const list = engines(where);
   const results = { loading: [], models: [] };

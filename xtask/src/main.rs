@@ -53,7 +53,7 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "bench",
-        arguments: "[--wasmtime | --v8] [gemm | kernels | models | pipeline] [FILTER] | --peers [--quick] | --models | --check",
+        arguments: "[--wasmtime | --v8] [gemm | kernels | models | pipeline] [FILTER] | --peers [--quick] | --threads | --models | --check",
         about: "the benchmarks: natively, in an engine, or side by side with other engines",
         run: bench::run,
     },

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fourlane from 'fourlane';
-import { exported, variant } from './support.js';
+import { MODEL, exported, variant } from './support.js';
 import { soak } from './soak.js';
 
 const times = Number(process.env.FOURLANE_SOAK ?? 1);
@@ -18,6 +18,16 @@ for (const worker of [true, false]) {
     if (times > 1) console.log(`${JSON.stringify(counts)}: ${JSON.stringify(loaded)}`);
   });
 }
+
+// The tiny model's work is too small to be shared: here two threads do what one did above.
+test('memory is flat with threads that share the work', async () => {
+  const counts = { cycles: 30 * times, texts: 500 * times };
+  const { classified, loaded } = await soak(fourlane, MODEL, { worker: true, variant, threads: 2 }, counts, () => ({
+    process: process.memoryUsage().rss,
+  }));
+  assert.ok(classified.engine > 0 && loaded.engine >= classified.engine);
+  if (times > 1) console.log(`with threads, ${JSON.stringify(counts)}: ${JSON.stringify(loaded)}`);
+});
 
 test('memory is flat when workers come and go', async () => {
   let before;

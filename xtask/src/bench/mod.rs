@@ -4,6 +4,7 @@
 //!   without relaxed SIMD; what follows is a benchmark's file (`gemm`, `kernels`, `models`, `pipeline`) and arguments of
 //!   criterion, of which the first filters by name;
 //! - `--peers`: side by side with other engines, which writes `benches/RESULTS.md`;
+//! - `--threads`: two threads against one, which writes a section of it;
 //! - `--models` writes the models of real size, `--check` holds them to recorded results.
 
 mod peers;
@@ -27,6 +28,7 @@ pub fn run(arguments: &[String]) -> Result {
         "--models" => materialize(),
         "--check" => check(),
         "--peers" => peers::run(rest),
+        "--threads" => peers::threads(rest),
         "--wasmtime" => wasm::run(wasm::Engine::Wasmtime, rest),
         "--v8" => wasm::run(wasm::Engine::V8, rest),
         _ => native(arguments),

@@ -1,5 +1,5 @@
 //! `cargo xtask bench --peers [--quick]`: fourlane and other engines on the same files, in turns in one process, first in
-//! Node, then in a page of Chromium. Writes `benches/RESULTS.md`.
+//! Node, then in a page of Chromium. Writes `benches/RESULTS.md`. `--threads`: two threads against one alone.
 
 use super::materialize;
 use crate::build::{VARIANTS, Variant, package};
@@ -36,7 +36,32 @@ pub fn run(arguments: &[String]) -> Result {
     report.env("NODE_RESULTS", in_node).env("CHROMIUM_RESULTS", in_chromium).env("OUT", &results);
     run_command(report.env("VERSIONS", versions()?))?;
     announce(&format!("written to {}", results.display()));
-    Ok(())
+    compare_threads(&folder)
+}
+
+/// Two threads against one, in Node and in a page of Chromium: writes their section of `benches/RESULTS.md`.
+pub fn threads(arguments: &[String]) -> Result {
+    if !arguments.is_empty() {
+        return Err("--threads takes nothing".into());
+    }
+    materialize()?;
+    package()?;
+    let folder = project::target().join("bench");
+    copy_package(&folder.join("pkg-relaxed"))?;
+    compare_threads(&folder)
+}
+
+fn compare_threads(folder: &Path) -> Result {
+    copy_package(&folder.join("pkg-threads"))?;
+    let (in_node, in_chromium) = (folder.join("threads-node.json"), folder.join("threads-chromium.json"));
+    announce("two threads against one, in Node");
+    run_command(script(tools::bench_node()?, "threads-node.js", "", folder).env("OUT", &in_node))?;
+    announce("two threads against one, in Chromium");
+    let mut browser = script(tools::bench_node()?, "browser.js", "threads", folder);
+    run_command(browser.env("OUT", &in_chromium).env("CHROME_PATH", tools::chromium()?))?;
+    let mut report = script(tools::bench_node()?, "threads-report.js", "", folder);
+    report.env("NODE_RESULTS", in_node).env("CHROMIUM_RESULTS", in_chromium).env("VERSIONS", versions()?);
+    run_command(report.env("OUT", project::benches().join("RESULTS.md")))
 }
 
 /// One of the programs in `benches/js`.
