@@ -118,6 +118,9 @@ pub(crate) fn pack_panels<T: Copy + Default>(
     if packed.is_empty() {
         return;
     }
+    if col_stride == 1 {
+        return pack_rows(k, n, b, row_stride, packed);
+    }
     for (panel, j) in packed.chunks_exact_mut(k * NR).zip((0..n).step_by(NR)) {
         let width = NR.min(n - j);
         let (rows, _) = panel.as_chunks_mut::<NR>();
@@ -133,12 +136,29 @@ pub(crate) fn pack_panels<T: Copy + Default>(
             }
         }
         for (r, row) in rest.iter_mut().enumerate() {
-            let r = r + fours.len() * LANES;
-            let start = r * row_stride + j * col_stride;
-            if col_stride == 1 && width == NR {
-                row.copy_from_slice(&b[start..start + NR]);
-            } else {
-                *row = from_fn(|c| if c < width { b[start + c * col_stride] } else { T::default() });
+            let start = (r + fours.len() * LANES) * row_stride + j * col_stride;
+            *row = from_fn(|c| if c < width { b[start + c * col_stride] } else { T::default() });
+        }
+    }
+}
+
+/// Rows of B that are packed together.
+const TOGETHER: usize = 8;
+
+/// [`pack_panels`] of a B whose rows are contiguous. A few are read for all panels, as they lie in memory, before the next
+/// ones: panel after panel would fetch every line of the cache twice, and rows a power of two apart more often.
+fn pack_rows<T: Copy + Default>(k: usize, n: usize, b: &[T], row_stride: usize, packed: &mut [T]) {
+    for l in (0..k).step_by(TOGETHER) {
+        let height = TOGETHER.min(k - l);
+        let rows = &b[l * row_stride..][..(height - 1) * row_stride + n];
+        for (panel, j) in packed.chunks_exact_mut(k * NR).zip((0..n).step_by(NR)) {
+            let to = panel[l * NR..][..height * NR].as_chunks_mut::<NR>().0;
+            for (r, row) in to.iter_mut().enumerate() {
+                let from = &rows[r * row_stride + j..];
+                match from.first_chunk() {
+                    Some(from) if j + NR <= n => *row = *from,
+                    _ => *row = from_fn(|c| if j + c < n { from[c] } else { T::default() }),
+                }
             }
         }
     }

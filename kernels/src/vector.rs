@@ -147,11 +147,47 @@ pub(crate) trait ByteVector: Copy {
     /// `from` must be valid for reading four bytes.
     unsafe fn load_quad_splat(from: *const u8) -> Self;
 
-    /// The elements of each of eight columns beside each other.
-    fn interleave_pairs(rows: &[[i8; 8]; 2]) -> [u8; 16];
+    /// Eight consecutive bytes, then eight others.
+    ///
+    /// # Safety
+    /// Both must be valid for reading eight bytes.
+    unsafe fn load_halves(low: *const u8, high: *const u8) -> Self;
 
-    /// The same of four rows.
-    fn interleave_quads(rows: &[[i8; 8]; 4]) -> [u8; 32];
+    /// The same byte sixteen times.
+    fn splat(x: u8) -> Self;
+
+    /// The bytes in order.
+    fn to_array(self) -> [u8; 16];
+
+    /// The differences, wrapping.
+    fn sub(self, other: Self) -> Self;
+
+    /// The sums of unsigned bytes, 255 at most.
+    fn add_saturated(self, other: Self) -> Self;
+
+    /// The differences of unsigned bytes, 0 at least.
+    fn sub_saturated(self, other: Self) -> Self;
+
+    /// The magnitudes of signed bytes: of those above zero, and of those below.
+    fn magnitudes(self) -> [Self; 2];
+
+    /// The larger of unsigned bytes.
+    fn max(self, other: Self) -> Self;
+
+    /// The high half, then the low one.
+    fn swap_halves(self) -> Self;
+
+    /// Whether all bytes of the low half are zero, and of the high one.
+    fn are_zero(self) -> [bool; 2];
+
+    /// Bytes of both in turns, of their low halves and of their high ones.
+    fn zip(self, other: Self) -> [Self; 2];
+
+    /// Pairs of bytes of both in turns, of their low halves and of their high ones.
+    fn zip_pairs(self, other: Self) -> [Self; 2];
+
+    /// Lane `i` is the sum of the signed bytes `2 * i` and `2 * i + 1`.
+    fn sum_pairs(self) -> Self::Short;
 
     /// Adds to lane `i` of `sum` the four products of bytes `4 * i..` of `self`, which are signed, with those of
     /// `other`. Those are signed or not as `signed` says, if the engine can do that.
@@ -196,6 +232,9 @@ pub(crate) trait ShortVector: Copy + Add<Output = Self> {
 
     /// Lane `i` of the result is `self[2 * i] * other[2 * i] + self[2 * i + 1] * other[2 * i + 1]`.
     fn dot(self, other: Self) -> Self::Int;
+
+    /// The lanes in order.
+    fn to_array(self) -> [i16; 8];
 }
 
 /// How many elements a matrix of `rows` rows of `cols` elements spans, at `stride` elements from row to row.

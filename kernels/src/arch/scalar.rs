@@ -239,6 +239,11 @@ impl ShortVector for I16x8 {
         let product = |i: usize| i32::from(self.0[i]) * i32::from(other.0[i]);
         I32x4(from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
     }
+
+    #[inline(always)]
+    fn to_array(self) -> [i16; 8] {
+        self.0
+    }
 }
 
 impl ByteVector for I8x16 {
@@ -259,13 +264,70 @@ impl ByteVector for I8x16 {
     }
 
     #[inline(always)]
-    fn interleave_pairs(rows: &[[i8; 8]; 2]) -> [u8; 16] {
-        from_fn(|i| rows[i % 2][i / 2] as u8)
+    unsafe fn load_halves(low: *const u8, high: *const u8) -> Self {
+        // SAFETY: eight bytes are readable at both by contract and need no alignment.
+        let halves = unsafe { [low.cast::<[u8; 8]>().read(), high.cast::<[u8; 8]>().read()] };
+        I8x16(from_fn(|i| halves[i / 8][i % 8]))
     }
 
     #[inline(always)]
-    fn interleave_quads(rows: &[[i8; 8]; 4]) -> [u8; 32] {
-        from_fn(|i| rows[i % 4][i / 4] as u8)
+    fn splat(x: u8) -> Self {
+        I8x16([x; 16])
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [u8; 16] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        I8x16(from_fn(|i| self.0[i].wrapping_sub(other.0[i])))
+    }
+
+    #[inline(always)]
+    fn add_saturated(self, other: Self) -> Self {
+        I8x16(from_fn(|i| self.0[i].saturating_add(other.0[i])))
+    }
+
+    #[inline(always)]
+    fn sub_saturated(self, other: Self) -> Self {
+        I8x16(from_fn(|i| self.0[i].saturating_sub(other.0[i])))
+    }
+
+    #[inline(always)]
+    fn magnitudes(self) -> [Self; 2] {
+        [I8x16(self.0.map(|x| (x as i8).max(0) as u8)), I8x16(self.0.map(|x| (x as i8).min(0).unsigned_abs()))]
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        I8x16(from_fn(|i| self.0[i].max(other.0[i])))
+    }
+
+    #[inline(always)]
+    fn swap_halves(self) -> Self {
+        I8x16(from_fn(|i| self.0[i ^ 8]))
+    }
+
+    #[inline(always)]
+    fn are_zero(self) -> [bool; 2] {
+        from_fn(|half| self.0[8 * half..][..8] == [0; 8])
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self) -> [Self; 2] {
+        from_fn(|half| I8x16(from_fn(|i| if i % 2 == 0 { self } else { other }.0[8 * half + i / 2])))
+    }
+
+    #[inline(always)]
+    fn zip_pairs(self, other: Self) -> [Self; 2] {
+        from_fn(|half| I8x16(from_fn(|i| if i / 2 % 2 == 0 { self } else { other }.0[8 * half + i / 4 * 2 + i % 2])))
+    }
+
+    #[inline(always)]
+    fn sum_pairs(self) -> I16x8 {
+        I16x8(from_fn(|i| i16::from(self.0[2 * i] as i8) + i16::from(self.0[2 * i + 1] as i8)))
     }
 
     #[inline(always)]

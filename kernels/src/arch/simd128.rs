@@ -240,6 +240,12 @@ impl ShortVector for I16x8 {
     fn dot(self, other: Self) -> I32x4 {
         I32x4(i32x4_dot_i16x8(self.0, other.0))
     }
+
+    #[inline(always)]
+    fn to_array(self) -> [i16; 8] {
+        // SAFETY: both are sixteen bytes, lane 0 first.
+        unsafe { transmute(self.0) }
+    }
 }
 
 impl ByteVector for I8x16 {
@@ -259,23 +265,77 @@ impl ByteVector for I8x16 {
     }
 
     #[inline(always)]
-    fn interleave_pairs([a, b]: &[[i8; 8]; 2]) -> [u8; 16] {
-        let rows = u64x2(u64::from_ne_bytes(a.map(|x| x as u8)), u64::from_ne_bytes(b.map(|x| x as u8)));
-        let pairs = i8x16_shuffle::<0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15>(rows, rows);
-        // SAFETY: both are sixteen bytes.
-        unsafe { transmute(pairs) }
+    unsafe fn load_halves(low: *const u8, high: *const u8) -> Self {
+        // SAFETY: eight bytes are readable at both by contract; the instructions take any alignment.
+        I8x16(unsafe { v128_load64_lane::<1>(v128_load64_zero(low.cast()), high.cast()) })
     }
 
     #[inline(always)]
-    fn interleave_quads([a, b, c, d]: &[[i8; 8]; 4]) -> [u8; 32] {
-        let rows = |a: &[i8; 8], b: &[i8; 8]| {
-            u64x2(u64::from_ne_bytes(a.map(|x| x as u8)), u64::from_ne_bytes(b.map(|x| x as u8)))
-        };
-        let (ab, cd) = (rows(a, b), rows(c, d));
-        let low = i8x16_shuffle::<0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27>(ab, cd);
-        let high = i8x16_shuffle::<4, 12, 20, 28, 5, 13, 21, 29, 6, 14, 22, 30, 7, 15, 23, 31>(ab, cd);
-        // SAFETY: both are 32 bytes.
-        unsafe { transmute([low, high]) }
+    fn splat(x: u8) -> Self {
+        I8x16(u8x16_splat(x))
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [u8; 16] {
+        // SAFETY: both are sixteen bytes, the first one first.
+        unsafe { transmute(self.0) }
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        I8x16(i8x16_sub(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn add_saturated(self, other: Self) -> Self {
+        I8x16(u8x16_add_sat(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn sub_saturated(self, other: Self) -> Self {
+        I8x16(u8x16_sub_sat(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn magnitudes(self) -> [Self; 2] {
+        let positive = i8x16_max(self.0, i8x16_splat(0));
+        // Zero or the number less itself: -128 becomes 128, as it shall.
+        [I8x16(positive), I8x16(i8x16_sub(positive, self.0))]
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        I8x16(u8x16_max(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn swap_halves(self) -> Self {
+        I8x16(i64x2_shuffle::<1, 0>(self.0, self.0))
+    }
+
+    #[inline(always)]
+    fn are_zero(self) -> [bool; 2] {
+        [u64x2_extract_lane::<0>(self.0) == 0, u64x2_extract_lane::<1>(self.0) == 0]
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self) -> [Self; 2] {
+        let (a, b) = (self.0, other.0);
+        let low = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+        let high = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
+        [I8x16(low), I8x16(high)]
+    }
+
+    #[inline(always)]
+    fn zip_pairs(self, other: Self) -> [Self; 2] {
+        let low = i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(self.0, other.0);
+        let high = i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(self.0, other.0);
+        [I8x16(low), I8x16(high)]
+    }
+
+    #[inline(always)]
+    fn sum_pairs(self) -> I16x8 {
+        I16x8(i16x8_extadd_pairwise_i8x16(self.0))
     }
 
     #[inline(always)]

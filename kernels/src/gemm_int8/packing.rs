@@ -14,7 +14,7 @@
 use super::Int8;
 use super::microkernel::{NR, Steps};
 use super::mode::Mode;
-use crate::arch::{I8x16, I16x8};
+use crate::arch::I8x16;
 use crate::vector::{ByteVector, ShortVector};
 use std::array::from_fn;
 
@@ -50,6 +50,8 @@ const TRAILER: usize = 8;
 const ENTRY: usize = 8;
 /// Bytes of a panel over four `k`.
 const QUADS: usize = 4 * NR;
+/// Bytes of a panel over the eight `k` that are packed together.
+const EIGHT: usize = 8 * NR;
 /// So many `k` the positions of steps can tell apart.
 const MAX_K: usize = 4 << 16;
 
@@ -123,10 +125,9 @@ impl Packing {
             let mut steps = Count::default();
             for l in (0..k).step_by(8) {
                 for j in (0..n).step_by(NR) {
-                    let group = matrix.rows(l, j, packing.offset);
-                    match packing.is_double(&group) {
-                        true => steps.double += 1,
-                        false => packing.singles(l, &group, |_, _| steps.single += 1),
+                    match packing.fit(&matrix.eight(l, j, packing.offset)) {
+                        Fit::Double => steps.double += 1,
+                        Fit::Single { excess } => steps.single += packing.quads(l, excess),
                     }
                 }
             }
@@ -201,28 +202,35 @@ impl Packing {
         trailer[4..].copy_from_slice(&self.offset.to_le_bytes());
         let sums = sums.as_chunks_mut::<{ 4 * NR }>().0;
         match self.mode {
-            Mode::I16 => self.pack_panels(I8x16::interleave_pairs, &matrix, panels, sums),
-            Mode::Sdot | Mode::Usdot => self.pack_panels(I8x16::interleave_quads, &matrix, panels, sums),
+            Mode::I16 => self.pack_panels(Eight::pairs, &matrix, panels, sums),
+            Mode::Sdot | Mode::Usdot => self.pack_panels(Eight::quads, &matrix, panels, sums),
             Mode::Maddubs => self.pack_steps(&matrix, panels, sums),
         }
     }
 
-    /// `UNIT` neighbouring `k` of a column beside each other; `BYTES` is `UNIT * NR`.
-    fn pack_panels<const UNIT: usize, const BYTES: usize>(
+    /// Neighbouring `k` of a column beside each other, as `interleave` has them.
+    fn pack_panels(
         &self,
-        interleave: impl Fn(&[[i8; NR]; UNIT]) -> [u8; BYTES],
+        interleave: impl Fn(&Eight) -> [I8x16; 4],
         matrix: &Matrix,
         panels: &mut [u8],
         sums: &mut [[u8; 4 * NR]],
     ) {
-        let (units, _) = panels.as_chunks_mut::<BYTES>();
-        let per_panel = self.k.div_ceil(UNIT);
+        let len = panel_len(self.mode, self.k);
         for (p, sums) in sums.iter_mut().enumerate() {
             let mut columns = Columns::default();
-            for (u, unit) in units[p * per_panel..][..per_panel].iter_mut().enumerate() {
-                let rows: [_; UNIT] = matrix.rows(u * UNIT, p * NR, self.offset);
-                columns.add(&rows);
-                *unit = interleave(&rows);
+            let (eights, rest) = panels[p * len..][..len].as_chunks_mut::<EIGHT>();
+            let mut next = |e: usize| {
+                let eight = matrix.eight(8 * e, p * NR, self.offset);
+                columns.add(&eight);
+                bytes(interleave(&eight))
+            };
+            let count = eights.len();
+            for (e, to) in eights.iter_mut().enumerate() {
+                *to = next(e);
+            }
+            if !rest.is_empty() {
+                rest.copy_from_slice(&next(count)[..rest.len()]);
             }
             *sums = columns.bytes();
         }
@@ -231,13 +239,13 @@ impl Packing {
     fn pack_steps(&self, matrix: &Matrix, panels: &mut [u8], sums: &mut [[u8; 4 * NR]]) {
         let Count { double, single } = self.steps;
         let (data, panels) = panels.split_at_mut(2 * QUADS * double);
-        let mut double_data = data.as_chunks_mut::<{ 2 * QUADS }>().0.iter_mut();
+        let double_data = data.as_chunks_mut::<{ 2 * QUADS }>().0;
         let (data, panels) = panels.split_at_mut(QUADS * single);
-        let mut single_data = data.as_chunks_mut::<QUADS>().0.iter_mut();
+        let single_data = data.as_chunks_mut::<QUADS>().0;
         let (positions, panels) = panels.split_at_mut(2 * double);
-        let mut double_positions = positions.as_chunks_mut::<2>().0.iter_mut();
+        let double_positions = positions.as_chunks_mut::<2>().0;
         let (positions, table) = panels.split_at_mut(2 * single);
-        let mut single_positions = positions.as_chunks_mut::<2>().0.iter_mut();
+        let single_positions = positions.as_chunks_mut::<2>().0;
         let other = "pack_b: b is not the matrix that the packing was made for";
         let mut count = Count::default();
         let mut table = table.as_chunks_mut::<ENTRY>().0.iter_mut();
@@ -250,21 +258,28 @@ impl Packing {
             enter(count);
             let mut columns = Columns::default();
             for l in (0..self.k).step_by(8) {
-                let group: [_; 8] = matrix.rows(l, p * NR, self.offset);
-                columns.add(&group);
-                if self.is_double(&group) {
-                    let step = double_data.next().expect(other);
-                    for (quads, rows) in step.as_chunks_mut::<QUADS>().0.iter_mut().zip(group.as_chunks::<4>().0) {
-                        *quads = I8x16::interleave_quads(rows);
+                let eight = matrix.eight(l, p * NR, self.offset);
+                columns.add(&eight);
+                match self.fit(&eight) {
+                    Fit::Double => {
+                        *double_data.get_mut(count.double).expect(other) = bytes(eight.quads());
+                        double_positions[count.double] = position(l);
+                        count.double += 1;
                     }
-                    *double_positions.next().expect(other) = position(l);
-                    count.double += 1;
-                } else {
-                    self.singles(l, &group, |l, rows| {
-                        *single_data.next().expect(other) = I8x16::interleave_quads(rows);
-                        *single_positions.next().expect(other) = position(l);
-                        count.single += 1;
-                    });
+                    Fit::Single { excess } => {
+                        let mut step = |l: usize, quad: &[u8; QUADS]| {
+                            *single_data.get_mut(count.single).expect(other) = *quad;
+                            single_positions[count.single] = position(l);
+                            count.single += 1;
+                        };
+                        let mut quads = bytes::<{ 2 * QUADS }>(eight.quads());
+                        let quads = quads.as_chunks_mut::<QUADS>().0.iter_mut();
+                        for ((l, quad), is_over) in (l..self.k).step_by(4).zip(quads).zip(excess) {
+                            let excess = is_over.then(|| self.take_excess(quad));
+                            step(l, quad);
+                            excess.iter().for_each(|excess| step(l, excess));
+                        }
+                    }
                 }
             }
             *sums = columns.bytes();
@@ -273,58 +288,89 @@ impl Packing {
         assert!(count.double == double && count.single == single, "{other}");
     }
 
-    /// Whether four products of a column, those of a lane, fit an `i16` together.
+    /// Whether four products of a column, those of a lane, fit an `i16` together, or at least two of them.
     #[inline(always)]
-    fn is_double(&self, group: &[[i8; NR]; 8]) -> bool {
-        let mut worst = [0i16; NR];
-        for lane in 0..2 {
-            let (mut positive, mut negative) = ([0i16; NR], [0i16; NR]);
-            for r in [2 * lane, 2 * lane + 1, 2 * lane + 4, 2 * lane + 5] {
-                for c in 0..NR {
-                    positive[c] += i16::from(group[r][c]).max(0);
-                    negative[c] -= i16::from(group[r][c]).min(0);
-                }
-            }
-            for c in 0..NR {
-                worst[c] = worst[c].max(positive[c]).max(negative[c]);
-            }
+    fn fit(&self, Eight([a, b, c, d]): &Eight) -> Fit {
+        let ([a, minus_a], [b, minus_b]) = (a.magnitudes(), b.magnitudes());
+        let ([c, minus_c], [d, minus_d]) = (c.magnitudes(), d.magnitudes());
+        // At most 256, which saturated may be taken for 255.
+        let pairs =
+            [a.add_saturated(b), c.add_saturated(d), minus_a.add_saturated(minus_b), minus_c.add_saturated(minus_d)];
+        // A sum of four that is over 258 is over 254 if the one or the other sum of two is taken less 4, or if either was
+        // saturated; so is little else.
+        let (less, most, most_of_two) = match self.accuracy {
+            Accuracy::Exact => (0, 128, 128),
+            Accuracy::Fast => (4, 254, 255),
+        };
+        let fours = pairs.map(|x| x.add_saturated(x.swap_halves().sub_saturated(I8x16::splat(less))));
+        let fit = |[a, b, c, d]: [I8x16; 4], most| a.max(b).max(c.max(d)).sub_saturated(I8x16::splat(most)).are_zero();
+        if fit(fours, most) == [true; 2] {
+            return Fit::Double;
         }
-        largest(worst) <= self.accuracy.bound()
+        Fit::Single { excess: fit(pairs, most_of_two).map(|fits| !fits) }
     }
 
-    /// Calls `step` with the first `k` and the weights of every step of four that rows `l..l + 8` take.
+    /// How many steps of four the rows from `l` on take.
+    #[inline(always)]
+    fn quads(&self, l: usize, excess: [bool; 2]) -> usize {
+        let [first, second] = excess.map(|is_over| 1 + usize::from(is_over));
+        first + if l + 4 < self.k { second } else { 0 }
+    }
+
+    /// Takes from the weights of a step what is too much of them.
     #[inline(never)]
-    fn singles(&self, l: usize, group: &[[i8; NR]; 8], mut step: impl FnMut(usize, &[[i8; NR]; 4])) {
-        let bound = self.accuracy.bound();
-        for (l, &rows) in (l..self.k).step_by(4).zip(group.as_chunks::<4>().0) {
-            let mut worst = [0i16; NR];
-            for c in 0..NR {
-                let sum = |r: usize| i16::from(rows[r][c]) + i16::from(rows[r + 1][c]);
-                worst[c] = sum(0).abs().max(sum(2).abs());
-            }
-            if largest(worst) <= bound {
-                step(l, &rows);
-                continue;
-            }
-            let (mut rows, mut excess) = (rows, [[0; NR]; 4]);
-            for r in [0, 2] {
-                for c in 0..NR {
-                    let [a, b] = [rows[r][c], rows[r + 1][c]].map(i16::from);
-                    // Of opposite signs, both fit by themselves, and so does their sum.
-                    let over = a + b - (a + b).clamp(-bound, bound);
-                    rows[r][c] = (a - over) as i8;
-                    excess[r][c] = over as i8;
-                }
-            }
-            step(l, &rows);
-            step(l, &excess);
+    fn take_excess(&self, quad: &mut [u8; QUADS]) -> [u8; QUADS] {
+        let (bound, mut excess) = (self.accuracy.bound(), [0; QUADS]);
+        for (pair, excess) in quad.as_chunks_mut::<2>().0.iter_mut().zip(excess.as_chunks_mut::<2>().0) {
+            let sum = pair.iter().map(|&x| i16::from(x as i8)).sum::<i16>();
+            // Of opposite signs, both fit by themselves, and so does their sum.
+            let over = (sum - sum.clamp(-bound, bound)) as u8;
+            pair[0] = pair[0].wrapping_sub(over);
+            excess[0] = over;
         }
+        excess
     }
 }
 
+/// The steps that eight `k` of a panel are packed into.
+enum Fit {
+    Double,
+    /// Two of four, and of each whether another follows.
+    Single {
+        excess: [bool; 2],
+    },
+}
+
+/// Eight rows of a panel: the first and the fifth in a vector, the second and the sixth, and so on.
+struct Eight([I8x16; 4]);
+
+impl Eight {
+    /// Two neighbouring `k` of each column beside each other.
+    #[inline(always)]
+    fn pairs(&self) -> [I8x16; 4] {
+        let Eight([a, b, c, d]) = *self;
+        let ([first, third], [second, fourth]) = (a.zip(b), c.zip(d));
+        [first, second, third, fourth]
+    }
+
+    /// Four neighbouring `k` of each column beside each other.
+    #[inline(always)]
+    fn quads(&self) -> [I8x16; 4] {
+        let [a, b, c, d] = self.pairs();
+        let ([first, second], [third, fourth]) = (a.zip_pairs(b), c.zip_pairs(d));
+        [first, second, third, fourth]
+    }
+}
+
+/// Vectors one after the other.
 #[inline(always)]
-fn largest(values: [i16; NR]) -> i16 {
-    values.into_iter().fold(0, i16::max)
+fn bytes<const BYTES: usize>(vectors: [I8x16; 4]) -> [u8; BYTES] {
+    const { assert!(BYTES == EIGHT) };
+    let mut all = [0; BYTES];
+    for (to, vector) in all.as_chunks_mut::<16>().0.iter_mut().zip(vectors) {
+        *to = vector.to_array();
+    }
+    all
 }
 
 fn position(l: usize) -> [u8; 2] {
@@ -337,16 +383,10 @@ struct Columns([i32; NR]);
 
 impl Columns {
     #[inline(always)]
-    fn add<const ROWS: usize>(&mut self, rows: &[[i8; NR]; ROWS]) {
-        // Few enough for 16 bits, in which it is faster.
-        let mut total = I16x8::splat(0);
-        for row in rows {
-            // SAFETY: a row is NR = 8 bytes.
-            total = total + unsafe { I16x8::load_extend(row.as_ptr()) };
-        }
-        let mut sums = [0i16; NR];
-        // SAFETY: there are eight.
-        unsafe { total.store(sums.as_mut_ptr()) };
+    fn add(&mut self, eight: &Eight) {
+        // Few enough for 16 bits.
+        let [a, b, c, d] = eight.pairs().map(I8x16::sum_pairs);
+        let sums = (a + b + (c + d)).to_array();
         for c in 0..NR {
             self.0[c] = self.0[c].wrapping_add(sums[c].into());
         }
@@ -405,41 +445,34 @@ impl<'a> Matrix<'a> {
         mean.clamp(i32::from(high) - 127, i32::from(low) + 128)
     }
 
-    /// The rows from `l` on of the columns from `j` on, less `offset`; zeros beyond the matrix.
+    /// The eight rows from `l` on of the columns from `j` on, less `offset`; zeros beyond the matrix.
     #[inline(always)]
-    fn rows<const ROWS: usize>(&self, l: usize, j: usize, offset: i32) -> [[i8; NR]; ROWS] {
-        let mut rows = [[0; NR]; ROWS];
+    fn eight(&self, l: usize, j: usize, offset: i32) -> Eight {
         let start = l * self.row_stride + j * self.col_stride;
-        if self.col_stride == 1 && l + ROWS <= self.k && j + NR <= self.n {
-            for (r, row) in rows.iter_mut().enumerate() {
-                let bytes = self.bytes[start + r * self.row_stride..].first_chunk::<NR>();
-                *row = less(*bytes.expect("b is too short"), offset as u8);
-            }
-        } else {
-            self.edge(start, ROWS.min(self.k - l), NR.min(self.n - j), offset, &mut rows);
+        if self.col_stride == 1 && l + 8 <= self.k && j + NR <= self.n {
+            let bytes = &self.bytes[start..][..7 * self.row_stride + NR];
+            // SAFETY: these are eight rows, of which the last has NR = 8 bytes.
+            let row = |r: usize| unsafe { bytes.as_ptr().add(r * self.row_stride) };
+            let offset = I8x16::splat(offset as u8);
+            // SAFETY: as before.
+            return Eight(from_fn(|r| unsafe { I8x16::load_halves(row(r), row(r + 4)) }.sub(offset)));
         }
-        rows
+        let mut rows = [[0; NR]; 8];
+        self.edge(start, 8.min(self.k - l), NR.min(self.n - j), offset, &mut rows);
+        // SAFETY: a row is NR = 8 bytes.
+        Eight(from_fn(|r| unsafe { I8x16::load_halves(rows[r].as_ptr(), rows[r + 4].as_ptr()) }))
     }
 
     /// The first elements of `rows`, one by one.
     #[inline(never)]
-    fn edge(&self, start: usize, height: usize, width: usize, offset: i32, rows: &mut [[i8; NR]]) {
+    fn edge(&self, start: usize, height: usize, width: usize, offset: i32, rows: &mut [[u8; NR]]) {
         for (r, row) in rows.iter_mut().enumerate().take(height) {
             for (c, x) in row.iter_mut().enumerate().take(width) {
                 let byte = self.bytes[start + r * self.row_stride + c * self.col_stride];
-                *x = byte.wrapping_sub(offset as u8) as i8;
+                *x = byte.wrapping_sub(offset as u8);
             }
         }
     }
-}
-
-/// Each byte less `offset`, wrapping: in one register, with the top bits apart so that nothing is borrowed across.
-#[inline(always)]
-fn less(row: [u8; NR], offset: u8) -> [i8; NR] {
-    const TOPS: u64 = u64::from_ne_bytes([0x80; NR]);
-    let (x, y) = (u64::from_ne_bytes(row), u64::from_ne_bytes([offset; NR]));
-    let difference = ((x | TOPS) - (y & !TOPS)) ^ ((x ^ !y) & TOPS);
-    bytemuck::cast(difference.to_ne_bytes())
 }
 
 /// A packed matrix that is read.
