@@ -2,44 +2,42 @@
 //!
 //! B is packed once into panels of [`NR`] columns, each panel contiguous along `k`: a step of the innermost loop
 //! reads neighbouring floats. A stays as it is; its elements are splatted from memory. The microkernel keeps a tile of
-//! [`MR`] rows by one panel of C in vector registers all along `k`. Of the sixteen of x86-64 V8 keeps one for itself,
-//! and it loads all that a step needs before the step. With fused multiply-adds 3x12 sums take nine registers, B three
-//! and A three, and nine chains of a latency of four cycles more than fill two FMA units (0.97 of their peak from the L1
-//! cache, where 4x8 reaches 0.95). Separate products need registers, too: 4x8 sums, ten others, and 3x12 loses a third.
-//! Tiles of 5x8, 6x8, 8x8, 4x12 and 4x16 lost up to half their speed to spills, and so did unrolling along `k`: the
-//! compiler nests the multiply-adds of neighbouring steps, which keeps the operands of all of them alive.
+//! [`MR`] rows by one panel of C in vector registers all along `k`. Of the sixteen of x86-64 V8 keeps one for itself.
+//! 3x12 sums take nine registers, B three, A two and a product one; and nine chains of a latency of four cycles more
+//! than fill two FMA units (0.97 of their peak from the L1 cache, where 4x8 reaches 0.95). With separate products what
+//! counts is how many instructions there are, of which nearly six are carried out a cycle: 33 for the 9 products of
+//! 3x12 (0.70 of the FMA peak), 35 for the 8 of 4x8 (0.62). That it fits depends on the order of loads, which the
+//! compiler would change, one operand too early; so those of B are volatile. Tiles of 5x8, 6x8, 8x8, 4x12 and 4x16 lost
+//! up to half their speed to spills, and so did unrolling along `k`: the compiler nests the multiply-adds of
+//! neighbouring steps, which keeps the operands of all of them alive. (V8 unrolls by itself.) Two rows by two panels spill.
 //!
 //! Around it run, from the outside: blocks of rows; blocks of `k`, short enough that the block of A stays in the L2
-//! cache; panels, each of which serves a whole block; tiles. Between blocks of `k` the sums rest in C, and the next
-//! block continues them. So an element of C is one chain of additions whatever the shape: **a row of C has the same
-//! bits whatever the other rows are and however many**, which batched inference inherits.
+//! cache; groups of four panels; panels, each of which serves a whole block; tiles. Between blocks of `k` the sums rest
+//! in C, and the next block continues them. So an element of C is one chain of additions whatever the shape: **a row of
+//! C has the same bits whatever the other rows are and however many**, which batched inference inherits.
 //!
-//! The first tile of a panel would wait for memory, which has nothing to do during the others. So every step of the
-//! microkernel also reads one byte of the next panel, a little further each time, and a panel has come by its turn. A
-//! read that misses holds up what follows it: so they are spread evenly, slow enough for the processor to run ahead of
-//! them within a page; with few rows one read of each page of the next panel, all at once, has their addresses
-//! translated before. Each tile reading its share at its start was slower than no reading ahead at all (for 16 rows).
+//! One row of a panel offers too few independent sums to hide the latency of an addition, and one stream too few reads
+//! to fill the time that memory takes. Therefore one to three rows go before the tiles, each by itself through the four
+//! panels of a group: the first brings them from memory as fast as it gives, as four streams, and tiles, of which no
+//! fraction is left, find them in the L2 cache. For 16 rows from memory that took 8 to 10 % less time than reading the
+//! next panel ahead during the tiles, a byte in every step; for 8 rows a fifth less; for 24 and 48 it takes 2 to 3 % more,
+//! for 32 and 128 the same. Lost, too: both together; reading 2 to 64 lines of each page of the next panel at once (3 %
+//! better at best than one); each tile reading its share at its start.
 //!
 //! Measured in V8 (Node 24) on a Zen 4 core, CPU time on a busy machine, as a fraction of the peak of a register-only
-//! FMA loop: 128x768x768, 128x3072x768 and 128x768x3072 0.90, 0.90 and 0.89 with relaxed SIMD, 0.62 with multiplication
-//! and addition; all weights of a model of 170 MB, which come from memory, with 16, 32 and 128 rows 0.67, 0.77 and 0.89
-//! (0.58, 0.70 and 0.82 with tiles of 4x8 and shares read at the start of tiles), without fused multiply-adds 0.51, 0.58
-//! and 0.62. Panels of 192 `k`, stored in the order in which they are read, gain 4 % with 16 rows and lose 3 % with 128.
+//! FMA loop: 128x768x768, 128x3072x768 and 128x768x3072 0.88 to 0.90 with relaxed SIMD, 0.69 to 0.70 with multiplication
+//! and addition; all weights of a model of 170 MB, which come from memory, with 16, 32 and 128 rows 0.77, 0.83 and 0.89,
+//! without fused multiply-adds 0.59, 0.65 and 0.69.
 //!
 //! B may also be stored in a smaller type ([`gemm_half`](crate::gemm_half), [`gemm_blocks`](crate::gemm_blocks)). Then
 //! `Panels` expands the panels that are next into a scratch space, where the same microkernel finds them: the result
-//! has the bits that the expanded matrix would give. A panel is expanded once for every block of rows. There is nothing
-//! to read ahead then, and 3x12 is slower than 4x8 would be: by 7 % with 16 rows, by nothing with 128. To use an
-//! expanded panel in pieces that fit the L1 cache loses another 3 %.
+//! has the bits that the expanded matrix would give. A panel is expanded once for every block of rows. To use an
+//! expanded panel in pieces that fit the L1 cache loses 3 %.
 //!
 //! Threads, if there are several, share out groups of columns within blocks of rows: short texts are a few rows, and then
 //! the time goes into reading B, of which each thread reads its columns only.
-//!
-//! With fewer than [`MR`] rows one panel offers too few independent sums to hide the latency of an addition, and one
-//! stream too few reads to fill the time that memory takes: such a tile spans up to four panels.
 
-use crate::ahead::{Ahead, touch};
-use crate::arch::{F32x4, FUSED};
+use crate::arch::F32x4;
 use crate::parallel::{self, Grid};
 use crate::vector::{FloatVector, LANES, span};
 use std::array::from_fn;
@@ -50,14 +48,12 @@ pub use crate::epilogue::Epilogue;
 /// Columns of a panel of packed B.
 pub const NR: usize = VECTORS * LANES;
 /// Rows of the register tile.
-pub const MR: usize = if FUSED { 3 } else { 4 };
+pub const MR: usize = 3;
 
 /// Vectors in a row of the register tile.
-const VECTORS: usize = if FUSED { 3 } else { 2 };
-/// Panels that one tile may span.
-const MAX_PANELS: usize = panels(1);
-/// Panels of a tile of two rows.
-const PANELS_2: usize = panels(2);
+const VECTORS: usize = 3;
+/// Panels of a group.
+const MAX_PANELS: usize = 4;
 /// Rows of a block at most.
 const MC: usize = 128;
 /// Steps along `k` in a block at most: the block of A then has 384 KiB.
@@ -65,19 +61,8 @@ const DEPTH: usize = 768;
 /// Floats of A in a block of rows if panels are expanded: half as many blocks would mean half as many expansions, at
 /// the price of reading A from farther away.
 const EXPANDED: usize = 1 << 17;
-/// Up to so many rows the pages of the next panel are read from first.
-const FEW: usize = 24;
-/// Floats of a page of memory.
-const PAGE: usize = 4096 / size_of::<f32>();
 /// Columns that are finished together.
 pub(crate) const FINISH: usize = 4 * NR;
-
-/// Panels of a tile of so many rows: as many as there are registers for.
-const fn panels(rows: usize) -> usize {
-    let sums = if FUSED { 12 } else { 8 };
-    let panels = sums / (rows * VECTORS);
-    if panels == 0 { 1 } else { panels }
-}
 
 /// Elements that B, `[k, n]`, takes when packed.
 pub const fn packed_len(k: usize, n: usize) -> usize {
@@ -286,29 +271,23 @@ impl Gemm<'_> {
         c: &mut Grid<f32>,
     ) {
         let is_last = l + depth == self.k;
-        let tiles = rows.div_ceil(MR);
-        // Bytes of the next panel that a tile reads in every step.
-        let ahead_step = NR * size_of::<f32>() / tiles;
         let (mut j, n) = (columns.start, columns.end);
         // Columns before this one are finished.
         let mut finished = j;
         while j < n {
-            let panels = if (n - j) / NR >= panels(rows) { panels(rows) } else { 1 };
-            // With a single tile there is nothing to wait behind.
-            let next = match self.b {
-                Panels::Packed(b) if tiles > 1 => b.get(self.k * (j + NR) + l * NR..).unwrap_or_default(),
-                _ => &[],
-            };
-            let next = &next[..next.len().min(depth * NR)];
-            if rows <= FEW {
-                let start = next.as_ptr().align_offset(PAGE * size_of::<f32>());
-                next.iter().skip(start).step_by(PAGE).for_each(touch);
-            }
+            let panels = if (n - j) / NR >= MAX_PANELS { MAX_PANELS } else { 1 };
+            // Rows that go before the tiles.
+            let first = if panels == 1 { rows % MR } else { (rows - 1) % MR + 1 };
             let b = self.b.take(self.k, j, panels, scratch);
             let width = (panels * NR).min(n - j);
-            for (t, r) in (0..rows).step_by(MR).enumerate() {
-                let ahead = Ahead::new(bytemuck::cast_slice(next), t, depth, ahead_step);
-                self.tile(i + r, MR.min(rows - r), l, depth, j, width, panels, b, ahead, c);
+            for r in 0..first {
+                self.tile(i + r, 1, l, depth, j, width, panels, b, c);
+            }
+            for p in 0..panels {
+                let (b, j) = (&b[p * self.k * NR..], j + p * NR);
+                for r in (first..rows).step_by(MR) {
+                    self.tile(i + r, MR, l, depth, j, NR.min(n - j), 1, b, c);
+                }
             }
             j += width;
             // Few rows are finished in one piece.
@@ -326,7 +305,7 @@ impl Gemm<'_> {
     }
 
     /// Does this for `rows` rows from row `i` and `width` columns from column `j` of C, those of `panels` panels, which
-    /// are `b`, and reads ahead meanwhile.
+    /// are `b`. It is one row, or [`MR`] rows of one panel.
     fn tile(
         &self,
         i: usize,
@@ -337,7 +316,6 @@ impl Gemm<'_> {
         width: usize,
         panels: usize,
         b: &[f32],
-        ahead: Ahead,
         c: &mut Grid<f32>,
     ) {
         let a = self.a.as_ptr().wrapping_add(i * self.a_stride + l);
@@ -353,16 +331,13 @@ impl Gemm<'_> {
         let (target, stride) = if whole { (c.pointer(i, j), c.stride()) } else { (buffer.as_mut_ptr(), NR) };
         let microkernel = match (rows, panels) {
             (1, MAX_PANELS) => microkernel::<1, MAX_PANELS>,
-            (2, PANELS_2) => microkernel::<2, PANELS_2>,
             (1, _) => microkernel::<1, 1>,
-            (2, _) => microkernel::<2, 1>,
-            (3, _) => microkernel::<3, 1>,
             _ => microkernel::<MR, 1>,
         };
         // SAFETY: `gemm_panels` has checked that A and C hold m rows, and the tile's rows are some of these; the
         // `depth` elements from `l` on are some of `k`; `Panels::take` gives as many panels as it is asked for; and
-        // either C has `width` columns from `j` on, or the buffer has. `ahead` was made for `depth` steps and exists.
-        unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride, ahead) };
+        // either C has `width` columns from `j` on, or the buffer has.
+        unsafe { microkernel(l > 0, depth, a, self.a_stride, b, self.k * NR, target, stride) };
         if !whole {
             for r in 0..rows {
                 c.row(i + r, j, width).copy_from_slice(&buffer[r * NR..][..width]);
@@ -375,8 +350,8 @@ impl Gemm<'_> {
 ///
 /// # Safety
 /// With the given strides between rows (of A and C) or panels (of B), `a` must be valid for reading `ROWS` times `k`
-/// floats, `b` for reading `PANELS` times `k * NR`, and `c` for reading and writing `ROWS` times `PANELS * NR`; `ahead`
-/// must be for reading in `k` steps.
+/// floats, `b` for reading `PANELS` times `k * NR`, and `c` for reading and writing `ROWS` times `PANELS * NR`.
+#[inline(never)] // or its sums would not stay in registers
 unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
     is_added: bool,
     k: usize,
@@ -386,7 +361,6 @@ unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
     b_stride: usize,
     c: *mut f32,
     c_stride: usize,
-    mut ahead: Ahead,
 ) {
     let mut sums = [[[F32x4::splat(0.0); VECTORS]; PANELS]; ROWS];
     if is_added {
@@ -398,11 +372,10 @@ unsafe fn microkernel<const ROWS: usize, const PANELS: usize>(
         }
     }
     for l in 0..k {
-        // SAFETY: that is step `l`.
-        unsafe { ahead.read() };
         for p in 0..PANELS {
             // SAFETY: l < k, so NR floats are readable there in panel p.
-            let b: [F32x4; VECTORS] = from_fn(|v| unsafe { F32x4::load(b.add(p * b_stride + l * NR + v * LANES)) });
+            let b: [F32x4; VECTORS] =
+                from_fn(|v| unsafe { F32x4::load_in_order(b.add(p * b_stride + l * NR + v * LANES)) });
             for r in 0..ROWS {
                 // SAFETY: l < k, so row r of A has a readable float there.
                 let a = unsafe { F32x4::load_splat(a.add(r * a_stride + l)) };

@@ -25,6 +25,16 @@ pub(crate) trait FloatVector:
     /// `from` must be valid for reading four `f32`.
     unsafe fn load(from: *const f32) -> Self;
 
+    /// [`load`](FloatVector::load), in WebAssembly where it stands: the compiler moves no other read past it.
+    ///
+    /// # Safety
+    /// As for `load`.
+    #[inline(always)]
+    unsafe fn load_in_order(from: *const f32) -> Self {
+        // SAFETY: by contract.
+        unsafe { Self::load(from) }
+    }
+
     /// One value from memory in every lane.
     ///
     /// # Safety

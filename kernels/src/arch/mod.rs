@@ -21,7 +21,7 @@ mod lanes;
 #[path = "simd128.rs"]
 mod lanes;
 
-pub(crate) use lanes::{BYTE_DOTS, F32x4, FAST_BYTE_DOTS, FUSED, I8x16, I16x8, I32x4};
+pub(crate) use lanes::{BYTE_DOTS, F32x4, FAST_BYTE_DOTS, I8x16, I16x8, I32x4};
 
 /// The instruction set of this build: `"relaxed"`, `"simd128"` or `"scalar"`.
 pub const NAME: &str = if cfg!(not(all(target_arch = "wasm32", target_feature = "simd128"))) {

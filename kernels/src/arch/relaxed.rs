@@ -2,8 +2,6 @@
 
 use core::arch::wasm32::*;
 
-/// Whether a multiplication with an addition is one instruction.
-pub(crate) const FUSED: bool = true;
 /// Whether there are dot products of bytes.
 pub(crate) const BYTE_DOTS: bool = true;
 /// Whether they are faster than that of `i16`.

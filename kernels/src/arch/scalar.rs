@@ -23,8 +23,6 @@ pub(crate) struct I16x8([i16; 8]);
 #[repr(align(16))]
 pub(crate) struct I8x16([u8; 16]);
 
-/// Whether a multiplication with an addition is one instruction.
-pub(crate) const FUSED: bool = false;
 /// Every meaning that [`ByteVector::dot_add`] may have is emulated here, none is faster than the dot product of `i16`.
 pub(crate) const FAST_BYTE_DOTS: bool = false;
 /// Whether these can be had at all.

@@ -6,7 +6,7 @@ use core::arch::wasm32::*;
 use std::mem::transmute;
 use std::ops::{Add, Div, Mul, Sub};
 
-pub(crate) use variant::{BYTE_DOTS, FAST_BYTE_DOTS, FUSED};
+pub(crate) use variant::{BYTE_DOTS, FAST_BYTE_DOTS};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -60,6 +60,14 @@ impl FloatVector for F32x4 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: sixteen bytes are readable by contract; the instruction takes any alignment.
         F32x4(unsafe { v128_load(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_in_order(from: *const f32) -> Self {
+        #[repr(C, packed)]
+        struct Unaligned(v128);
+        // SAFETY: sixteen bytes are readable by contract; the type takes any alignment.
+        F32x4(unsafe { from.cast::<Unaligned>().read_volatile() }.0)
     }
 
     #[inline(always)]

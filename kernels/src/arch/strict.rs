@@ -2,8 +2,6 @@
 
 use core::arch::wasm32::*;
 
-/// Whether a multiplication with an addition is one instruction.
-pub(crate) const FUSED: bool = false;
 /// Whether there are dot products of bytes. What stands below in their place would be slower than that of `i16`, so no
 /// mode uses it and it is not compiled.
 pub(crate) const BYTE_DOTS: bool = false;

@@ -171,11 +171,11 @@ fn an_empty_sum_is_the_epilogue_of_zero() {
 #[test]
 #[should_panic(expected = "a is too short")]
 fn a_short_operand_panics() {
-    gemm(2, 1, 3, &[0.0; 5], 3, &[0.0; 24], &mut [0.0; 2], 1, &Epilogue::default());
+    gemm(2, 1, 3, &[0.0; 5], 3, &[0.0; packed_len(3, 1)], &mut [0.0; 2], 1, &Epilogue::default());
 }
 
 #[test]
 #[should_panic(expected = "a is too short")]
 fn a_stride_that_overflows_panics() {
-    gemm(3, 1, 1, &[0.0; 5], usize::MAX / 2 + 1, &[0.0; 8], &mut [0.0; 3], 1, &Epilogue::default());
+    gemm(3, 1, 1, &[0.0; 5], usize::MAX / 2 + 1, &[0.0; packed_len(1, 1)], &mut [0.0; 3], 1, &Epilogue::default());
 }

@@ -76,7 +76,8 @@ fn has_the_bits_of_the_converted_matrix_across_blocks_of_rows() {
 #[test]
 #[should_panic(expected = "scratch is too short")]
 fn a_short_scratch_panics() {
-    gemm_half::gemm(1, 8, 1, &[0.0], 1, Halves::F16(&[0; 8]), &mut [0.0; 8], 8, &Epilogue::default(), &mut [0.0; 31]);
+    const LEN: usize = gemm_half::packed_len(1, 8);
+    gemm_half::gemm(1, 8, 1, &[0.0], 1, Halves::F16(&[0; LEN]), &mut [0.0; 8], 8, &Epilogue::default(), &mut [0.0; 31]);
 }
 
 #[test]
