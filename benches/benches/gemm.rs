@@ -8,7 +8,7 @@ use fourlane_benches::{noise, packed};
 use fourlane_kernels::Activation;
 use fourlane_kernels::attention::{self, Rows, Shape};
 use fourlane_kernels::gemm::{Epilogue, gemm};
-use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Zero};
+use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Numbers, Zero};
 use fourlane_kernels::gemm_half::{self, Halves};
 use fourlane_kernels::gemm_int8::{self, Accuracy, Int8, Mode, Packing};
 use measure::OfPeak;
@@ -87,7 +87,7 @@ fn gemm_4_bits(c: &mut Criterion<OfPeak>) {
         let a = noise(m * k);
         let codes: Vec<u8> = (0..code.codes_len(n, k, block)).map(|i| (i * 151) as u8).collect();
         let scales = noise(code.scales_len(n, k, block));
-        let b = Blocks { code, block, codes: &codes, scales: &scales, zero_points: Zero::Implied };
+        let b = Blocks { code, block, codes: &codes, scales: Numbers::Single(&scales), zero_points: Zero::Implied };
         let (mut out, mut scratch) = (vec![0.0; m * n], vec![0.0; gemm_blocks::scratch_len(k)]);
         group.throughput(operations(shape));
         group.bench_function(name(shape), |bench| {

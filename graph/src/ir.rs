@@ -361,12 +361,12 @@ pub enum Op {
     /// bytes of a row, those of scales and zero points have the blocks of a row, or the bytes of their codes.
     #[allow(missing_docs)]
     DequantizeBlocks { code: Code, block: usize, k: usize },
-    /// `(codes)`: a matrix `[k, n]` of 4-bit codes, two in a byte and n even, turned into `[n, k]` with rows of whole
-    /// bytes.
+    /// `(codes)`: the bytes of a matrix `[k, n]` of codes of 4 (n even), 8 or 16 bits, turned into `[n, k]` with rows of
+    /// whole bytes.
     #[allow(missing_docs)]
-    TransposeNibbles { k: usize, n: usize },
+    TransposeCodes { code: Code, k: usize, n: usize },
     /// `(x, codes, scales, [zero_points], [bias], [residual])`: as `Linear`, with a constant weight `[n, k]` that stays in
-    /// blocks of codes. Scales are f32; zero points are codes (u8, or as the codes) or f32, and where absent the middle of
+    /// blocks of codes. Scales are floats; zero points are codes (u8, or as the codes) or floats, and where absent the middle of
     /// the range.
     #[allow(missing_docs)]
     LinearBlocks { activation: Activation, code: Code, block: usize, k: usize, n: usize },
@@ -412,7 +412,7 @@ impl Op {
             Op::If => "If",
             Op::TopK { .. } => "TopK",
             Op::DequantizeBlocks { .. } => "DequantizeBlocks",
-            Op::TransposeNibbles { .. } => "TransposeNibbles",
+            Op::TransposeCodes { .. } => "TransposeCodes",
             Op::Cast(_) => "Cast",
             Op::Softmax { .. } => "Softmax",
             Op::LayerNorm { .. } => "LayerNorm",

@@ -408,7 +408,10 @@ impl<'a> Planner<'a> {
         let (buffer, offset) = match self.places[id.index()].ok_or_else(missing)? {
             Place::Block(b) => (Buffer::Arena, self.blocks[b].offset),
             Place::Constant(id) => {
-                let slot = self.weights.slot(id, format).ok_or_else(missing)?;
+                let slot = |format| self.weights.slot(id, format);
+                // What gave a table another shape has read it as it is.
+                let plain = || slot(Format::Plain).filter(|_| format == Format::Table);
+                let slot = slot(format).or_else(plain).ok_or_else(missing)?;
                 dtype = self.weights.dtype(slot).unwrap_or(dtype);
                 (Buffer::Weight(slot), 0)
             }

@@ -2,7 +2,8 @@
 //!
 //! Weights of matrix products are packed into the panels of the GEMM kernels, once, at load. Each constant's original
 //! bytes are let go as soon as they have been taken over, so that a model fed in pieces never exists twice; what an
-//! operator reads as it is stays where it is. Half floats stay halves where they are many: in tables, and in weights.
+//! operator reads as it is stays where it is. Half floats stay halves where they are many: in tables, in weights, and as
+//! the scales of blocks.
 
 use crate::SortedMap;
 use crate::error::{Error, Failure};
@@ -64,7 +65,9 @@ pub(crate) fn format(node: &Node, i: usize) -> Format {
     match (&node.op, i) {
         (Op::Linear { trans_b, .. }, 1) => Format::Panels { transposed: *trans_b },
         (Op::LinearInt8 { .. }, 3) => Format::PanelsInt8 { by_row: node.input(1).is_none() },
-        (Op::Gather { .. }, 0) => Format::Table,
+        (Op::Gather { .. }, 0) | (Op::LinearBlocks { .. }, 2 | 3) | (Op::DequantizeBlocks { .. }, 1 | 2) => {
+            Format::Table
+        }
         _ => Format::Plain,
     }
 }

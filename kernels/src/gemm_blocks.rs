@@ -1,5 +1,5 @@
-//! f32 matrix multiplication with a B of 2, 4 or 8-bit codes that share a scale by the block, as onnxruntime's
-//! operators `MatMulNBits` and `MatMulBnb4` store it.
+//! f32 matrix multiplication with a B of 2, 4, 8 or 16-bit codes that share a scale by the block, as onnxruntime's
+//! operators `MatMulNBits` and `MatMulBnb4` store it, or by the row.
 //!
 //! B is given transposed, `[n, k]`, and read where the model file has it; nothing is packed. A panel of
 //! [`gemm`](crate::gemm), eight rows of that matrix, is expanded to `f32` when its turn comes. The lanes of a vector
@@ -18,6 +18,7 @@
 
 use crate::arch::{F32x4, I32x4};
 use crate::gemm::{Epilogue, NR, Panels, expanded_len, gemm_panels};
+use crate::gemm_half::{Halves, to_f32};
 use crate::parallel::Grid;
 use crate::vector::{FloatVector, IntVector, LANES};
 use std::array::from_fn;
@@ -76,10 +77,14 @@ pub enum Code {
     Uint4,
     /// 0..=255, less the zero point.
     Uint8,
+    /// 0..=65535, less the zero point; the low byte first.
+    Uint16,
     /// -8..=7, less the zero point; stored as [`Code::Uint4`].
     Int4,
     /// -128..=127, less the zero point.
     Int8,
+    /// -32768..=32767, less the zero point; stored as [`Code::Uint16`].
+    Int16,
     /// One of sixteen levels in -1..=1, denser around 0 ("normal float"); two in a byte, the high half first. Blocks
     /// are cut from the flattened matrix and may cross its rows.
     Nf4,
@@ -88,40 +93,73 @@ pub enum Code {
 }
 
 impl Code {
-    /// Whether blocks may have this many elements: a power of two from 16 on.
-    pub const fn supports_block(block: usize) -> bool {
-        block >= 16 && block.is_power_of_two()
+    /// Whether blocks of rows of `k` codes may have this many elements: a power of two from 16 on or, but for `Nf4` and
+    /// `Fp4`, `k`.
+    pub const fn supports_block(self, k: usize, block: usize) -> bool {
+        (block >= 16 && block.is_power_of_two()) || (block == k && k > 0 && !self.has_table())
     }
 
     /// Bytes of the codes of a matrix `[n, k]`, or `usize::MAX` if that is too large or [`Code::supports_block`] is
     /// false.
     ///
-    /// Integers: `[n, ceil(k / block), block * bits / 8]`. `Nf4` and `Fp4`: `[ceil(n * k / 2)]`.
+    /// Integers: `[n, ceil(k / block), block * bits / 8]`, or rows of whole bytes. `Nf4` and `Fp4`: `[ceil(n * k / 2)]`.
     pub fn codes_len(self, n: usize, k: usize, block: usize) -> usize {
-        self.padded_len(n, k, block).map_or(usize::MAX, |codes| codes.div_ceil(self.per_byte()))
+        self.pitch(k, block).and_then(|pitch| pitch.checked_mul(n)).map_or(usize::MAX, |codes| self.bytes(codes))
     }
 
     /// How many scales a matrix `[n, k]` has, or `usize::MAX` as in [`Code::codes_len`].
     ///
     /// Integers: `[n, ceil(k / block)]`. `Nf4` and `Fp4`: `[ceil(n * k / block)]`.
     pub fn scales_len(self, n: usize, k: usize, block: usize) -> usize {
-        self.padded_len(n, k, block).map_or(usize::MAX, |codes| codes.div_ceil(block))
+        match self.codes_len(n, k, block) {
+            usize::MAX => usize::MAX,
+            _ if self.has_table() => (n * k).div_ceil(block),
+            // Not more than the codes, so this does not overflow.
+            _ => n * k.div_ceil(block),
+        }
     }
 
     /// Bytes of the zero points of a matrix `[n, k]` if these are stored as codes, or `usize::MAX` as in
     /// [`Code::codes_len`]: `[n, ceil(ceil(k / block) * bits / 8)]`.
     pub fn zero_points_len(self, n: usize, k: usize, block: usize) -> usize {
-        // Not more than the codes, so this does not overflow.
-        self.padded_len(n, k, block).map_or(usize::MAX, |_| n * k.div_ceil(block).div_ceil(self.per_byte()))
+        match self.codes_len(n, k, block) {
+            usize::MAX => usize::MAX,
+            _ => n * self.bytes(k.div_ceil(block)),
+        }
     }
 
-    /// The codes of a matrix `[n, k]` with those that only fill blocks, if there can be so many.
-    fn padded_len(self, n: usize, k: usize, block: usize) -> Option<usize> {
-        let pitch = if self.has_table() { Some(k) } else { k.checked_next_multiple_of(block) };
-        pitch.filter(|_| Code::supports_block(block))?.checked_mul(n)
+    /// Codes from row to row, if there can be such rows.
+    fn pitch(self, k: usize, block: usize) -> Option<usize> {
+        match self.supports_block(k, block) {
+            false => None,
+            true if self.has_table() => Some(k),
+            true if block == k => k.checked_next_multiple_of(8usize.div_ceil(self.bits() as usize)),
+            true => k.checked_next_multiple_of(block),
+        }
     }
 
-    fn has_table(self) -> bool {
+    /// In which byte a code begins.
+    fn byte(self, code: usize) -> usize {
+        match self.bits() {
+            16 => code << 1,
+            bits => code >> (3 - bits.trailing_zeros()),
+        }
+    }
+
+    /// Bytes that so many codes take.
+    fn bytes(self, codes: usize) -> usize {
+        match self.bits() {
+            16 => codes.saturating_mul(2),
+            bits => codes.div_ceil(8 / bits as usize),
+        }
+    }
+
+    /// Whether a code is a byte or two.
+    pub const fn has_bytes(self) -> bool {
+        matches!(self, Code::Uint8 | Code::Int8 | Code::Uint16 | Code::Int16)
+    }
+
+    const fn has_table(self) -> bool {
         matches!(self, Code::Nf4 | Code::Fp4)
     }
 
@@ -130,6 +168,7 @@ impl Code {
             Code::Uint2 => 2,
             Code::Uint4 | Code::Int4 | Code::Nf4 | Code::Fp4 => 4,
             Code::Uint8 | Code::Int8 => 8,
+            Code::Uint16 | Code::Int16 => 16,
         }
     }
 
@@ -138,6 +177,7 @@ impl Code {
         match self {
             Code::Int4 => 0x8888_8888u32 as i32,
             Code::Int8 => 0x8080_8080u32 as i32,
+            Code::Int16 => 0x8000_8000u32 as i32,
             _ => 0,
         }
     }
@@ -146,14 +186,35 @@ impl Code {
     fn middle(self) -> f32 {
         (1u32 << (self.bits() - 1)) as f32
     }
+}
 
-    /// Shifts by this divide by the number of codes in a byte; a division proper would take far longer.
-    fn per_byte_log2(self) -> u32 {
-        3 - self.bits().trailing_zeros()
+/// Numbers in the type of the model file.
+#[derive(Clone, Copy, Debug)]
+pub enum Numbers<'a> {
+    /// f32.
+    Single(&'a [f32]),
+    /// In 16 bits.
+    Half(Halves<'a>),
+}
+
+impl Numbers<'_> {
+    fn len(self) -> usize {
+        match self {
+            Numbers::Single(numbers) => numbers.len(),
+            Numbers::Half(numbers) => numbers.bits().len(),
+        }
     }
 
-    fn per_byte(self) -> usize {
-        1 << self.per_byte_log2()
+    /// The numbers in these places.
+    fn pick(self, places: [usize; NR]) -> [f32; NR] {
+        match self {
+            Numbers::Single(numbers) => places.map(|i| numbers[i]),
+            Numbers::Half(numbers) => {
+                let (bits, mut picked) = (places.map(|i| numbers.bits()[i]), [0.0; NR]);
+                to_f32(numbers.of_kind(&bits), &mut picked);
+                picked
+            }
+        }
     }
 }
 
@@ -165,7 +226,7 @@ pub enum Zero<'a> {
     /// A code for each block, rows padded to whole bytes; as long as [`Code::zero_points_len`] says.
     Codes(&'a [u8]),
     /// A number for each block, `[n, ceil(k / block)]`; an integer if codes are signed.
-    Floats(&'a [f32]),
+    Floats(Numbers<'a>),
 }
 
 /// A matrix `[n, k]` in blocks of codes: `value = (code - zero_point) * scale`, or `level[code] * scale`.
@@ -180,7 +241,7 @@ pub struct Blocks<'a> {
     /// As many as [`Code::codes_len`] says. What fills up the last block of a row does not matter.
     pub codes: &'a [u8],
     /// As many as [`Code::scales_len`] says.
-    pub scales: &'a [f32],
+    pub scales: Numbers<'a>,
     /// For `Nf4` and `Fp4` these are [`Zero::Implied`] and have no meaning.
     pub zero_points: Zero<'a>,
 }
@@ -206,7 +267,7 @@ pub fn gemm(
     scratch: &mut [f32],
 ) {
     let Blocks { code, block, .. } = *b;
-    assert!(Code::supports_block(block), "gemm_blocks: block is not a power of two from 16 on");
+    assert!(code.supports_block(k, block), "gemm_blocks: blocks of this size are not supported");
     assert!(b.codes.len() == code.codes_len(n, k, block), "gemm_blocks: codes has the wrong length");
     assert!(b.scales.len() == code.scales_len(n, k, block), "gemm_blocks: scales has the wrong length");
     let zeros = match b.zero_points {
@@ -225,7 +286,7 @@ pub fn gemm(
 /// # Panics
 /// If the size of blocks is not supported or a slice of `b` ends before the row does.
 pub fn dequantize_row(b: &Blocks, k: usize, row: usize, out: &mut [f32]) {
-    assert!(Code::supports_block(b.block), "dequantize_row: block is not a power of two from 16 on");
+    assert!(b.code.supports_block(k, b.block), "dequantize_row: blocks of this size are not supported");
     assert!(out.len() == k, "dequantize_row: out is not [k]");
     let end = row.checked_add(1).map_or(usize::MAX, |rows| b.code.codes_len(rows, k, b.block));
     assert!(b.codes.len() >= end, "dequantize_row: row is out of range");
@@ -235,7 +296,7 @@ pub fn dequantize_row(b: &Blocks, k: usize, row: usize, out: &mut [f32]) {
 impl Blocks<'_> {
     /// Codes from row to row.
     fn pitch(&self, k: usize) -> usize {
-        if self.code.has_table() { k } else { k.next_multiple_of(self.block) }
+        self.code.pitch(k, self.block).unwrap_or(k)
     }
 
     /// Rows `j..j + NR` of the matrix, `[n, k]`, as a panel, `[k, NR]`; the last row stands in for those behind it.
@@ -246,6 +307,7 @@ impl Blocks<'_> {
             Code::Uint2 => self.expand_words::<2>(k, rows, panel, difference),
             Code::Uint4 | Code::Int4 => self.expand_words::<4>(k, rows, panel, difference),
             Code::Uint8 | Code::Int8 => self.expand_words::<8>(k, rows, panel, difference),
+            Code::Uint16 | Code::Int16 => self.expand_words::<16>(k, rows, panel, difference),
             Code::Nf4 | Code::Fp4 if k.is_multiple_of(8) => {
                 let levels = self.levels();
                 let level = |code: I32x4, _| F32x4::from_array(code.to_array().map(|code| levels[code as usize % 16]));
@@ -269,16 +331,16 @@ impl Blocks<'_> {
         level: impl Fn(I32x4, F32x4) -> F32x4,
     ) {
         let per_word = 32 / BITS as usize;
-        let mask = I32x4::splat((1 << BITS) - 1);
+        let mask = I32x4::splat(((1u64 << BITS) - 1) as i32);
         let halves = I32x4::splat(0x0f0f_0f0f);
         let signs = self.code.signs();
         // Blocks that do not begin with a row do begin with a word.
-        let run = if self.pitch(k).is_multiple_of(self.block) { self.block } else { per_word };
+        let run = if self.code.has_table() && !k.is_multiple_of(self.block) { per_word } else { self.block };
         for (l, values) in (0..).step_by(run).zip(panel.as_chunks_mut::<NR>().0.chunks_mut(run)) {
-            let Run { words, scales, zeros } = self.run(k, rows, l, run);
+            let Run { words, last, scales, zeros } = self.run(k, rows, l, run);
             let (scales, zeros) = (vectors(&scales), vectors(&zeros));
             for (w, values) in values.chunks_mut(per_word).enumerate() {
-                let words = words.map(|words| i32::from_le_bytes(words[w]) ^ signs);
+                let words: [i32; NR] = from_fn(|c| i32::from_le_bytes(*words[c].get(w).unwrap_or(&last[c])) ^ signs);
                 let (words, _) = words.as_chunks();
                 let mut words: [I32x4; VECTORS] = from_fn(|v| I32x4::from_array(words[v]));
                 if self.code.has_table() {
@@ -299,27 +361,55 @@ impl Blocks<'_> {
     /// The codes `l..l + len` of each row, which have a scale in common.
     #[inline(never)]
     fn run(&self, k: usize, rows: [usize; NR], l: usize, len: usize) -> Run<'_> {
-        let (pitch, blocks) = (self.pitch(k), k.div_ceil(self.block));
-        let (per_byte, block) = (self.code.per_byte_log2(), self.block.trailing_zeros());
-        let mut run = Run { words: [&[]; NR], scales: [0.0; NR], zeros: [0.0; NR] };
+        let places = self.places(k, rows, l);
+        let (scales, zeros) = (self.scales.pick(places), self.zeros(k, rows, l, places));
+        let mut run = Run { words: [&[]; NR], last: [[0; 4]; NR], scales, zeros };
+        let (pitch, bytes) = (self.pitch(k), self.code.bytes(len));
         for (c, row) in rows.into_iter().enumerate() {
-            let start = row * pitch + l;
-            run.words[c] = self.codes[start >> per_byte..][..len >> per_byte].as_chunks().0;
-            run.scales[c] = self.scales[start >> block];
-            run.zeros[c] = self.zero(blocks, row, l >> block);
+            let (words, rest) = self.codes[self.code.byte(row * pitch + l)..][..bytes].as_chunks();
+            run.words[c] = words;
+            run.last[c][..rest.len()].copy_from_slice(rest);
         }
         run
     }
 
+    /// Where the scales of element `l` of each row are.
+    fn places(&self, k: usize, rows: [usize; NR], l: usize) -> [usize; NR] {
+        match self.code.has_table() {
+            true => rows.map(|row| (row * k + l) >> self.block.trailing_zeros()),
+            false => {
+                let (blocks, block) = (k.div_ceil(self.block), l / self.block);
+                rows.map(|row| row * blocks + block)
+            }
+        }
+    }
+
+    /// The zero points of element `l` of each row, in unsigned codes; where their numbers are is `places`.
+    fn zeros(&self, k: usize, rows: [usize; NR], l: usize, places: [usize; NR]) -> [f32; NR] {
+        let middle = self.code.middle();
+        match self.zero_points {
+            Zero::Implied => [middle; NR],
+            Zero::Codes(zeros) => {
+                let (bytes, block) = (self.code.bytes(k.div_ceil(self.block)), l / self.block);
+                rows.map(|row| self.code_at(&zeros[row * bytes..], block).into())
+            }
+            Zero::Floats(zeros) => {
+                let zeros = zeros.pick(places);
+                if self.code.signs() != 0 { zeros.map(|zero| zero + middle) } else { zeros }
+            }
+        }
+    }
+
     /// Calls `f` with the position and the value of every element of a row.
     fn each(&self, k: usize, row: usize, f: &mut dyn FnMut(usize, f32)) {
-        let (start, blocks) = (row * self.pitch(k), k.div_ceil(self.block));
+        let start = row * self.pitch(k);
         let levels = self.levels();
         let mut l = 0;
         while l < k {
-            let run = (self.block - (start + l) % self.block).min(k - l);
-            let scale = self.scales[(start + l) / self.block];
-            let zero = self.zero(blocks, row, l / self.block);
+            // Rows need not begin with a block where these are cut from the flattened matrix.
+            let into = if self.code.has_table() { (start + l) % self.block } else { l % self.block };
+            let run = (self.block - into).min(k - l);
+            let Run { scales: [scale, ..], zeros: [zero, ..], .. } = self.run(k, [row; NR], l, run);
             for l in l..l + run {
                 let level = if self.code.has_table() {
                     // The high half of a byte comes first: of two neighbours, each is where the other would be.
@@ -335,24 +425,13 @@ impl Blocks<'_> {
 
     /// Code `i` of those that are stored from the low bits up, unsigned.
     #[inline(always)]
-    fn code_at(&self, codes: &[u8], i: usize) -> u8 {
-        let bits = self.code.bits();
-        let shift = (i & (self.code.per_byte() - 1)) as u32 * bits;
-        (codes[i >> self.code.per_byte_log2()] ^ self.code.signs() as u8) >> shift & (u8::MAX >> (8 - bits))
-    }
-
-    /// The zero point of a block of a row that has `blocks`, in unsigned codes.
-    #[inline(always)]
-    fn zero(&self, blocks: usize, row: usize, block: usize) -> f32 {
-        match self.zero_points {
-            Zero::Implied => self.code.middle(),
-            Zero::Codes(zeros) => {
-                let row = &zeros[row * blocks.div_ceil(self.code.per_byte())..];
-                self.code_at(row, block).into()
-            }
-            Zero::Floats(zeros) if self.code.signs() != 0 => zeros[row * blocks + block] + self.code.middle(),
-            Zero::Floats(zeros) => zeros[row * blocks + block],
+    fn code_at(&self, codes: &[u8], i: usize) -> u16 {
+        let (bits, at, signs) = (self.code.bits(), self.code.byte(i), self.code.signs() as u16);
+        if bits == 16 {
+            return u16::from_le_bytes([codes[at], codes[at + 1]]) ^ signs;
         }
+        let shift = (i as u32 * bits) & 7;
+        (u16::from(codes[at]) ^ signs & 0xff) >> shift & (0xff >> (8 - bits))
     }
 
     fn levels(&self) -> &'static [f32; 16] {
@@ -363,6 +442,8 @@ impl Blocks<'_> {
 /// What the columns of a panel are made of for some of its rows.
 struct Run<'a> {
     words: [&'a [[u8; 4]]; NR],
+    /// What is left behind whole words.
+    last: [[u8; 4]; NR],
     scales: [f32; NR],
     zeros: [f32; NR],
 }

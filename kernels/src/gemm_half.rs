@@ -28,15 +28,16 @@ pub enum Halves<'a> {
 }
 
 impl<'a> Halves<'a> {
-    fn bits(self) -> &'a [u16] {
+    pub(crate) fn bits(self) -> &'a [u16] {
         let (Halves::F16(bits) | Halves::Bf16(bits)) = self;
         bits
     }
 
-    fn part(self, start: usize, len: usize) -> Halves<'a> {
+    /// Others of the same type.
+    pub(crate) fn of_kind(self, bits: &[u16]) -> Halves<'_> {
         match self {
-            Halves::F16(bits) => Halves::F16(&bits[start..][..len]),
-            Halves::Bf16(bits) => Halves::Bf16(&bits[start..][..len]),
+            Halves::F16(_) => Halves::F16(bits),
+            Halves::Bf16(_) => Halves::Bf16(bits),
         }
     }
 }
@@ -72,7 +73,7 @@ pub fn gemm(
 ) {
     assert!(packed_b.bits().len() == packed_len(k, n), "gemm_half: packed_b has the wrong length");
     assert!(scratch.len() >= expanded_len(k), "gemm_half: scratch is too short");
-    let expand = |j: usize, panel: &mut [f32]| to_f32(packed_b.part(j * k, k * NR), panel);
+    let expand = |j: usize, panel: &mut [f32]| to_f32(packed_b.of_kind(&packed_b.bits()[j * k..][..k * NR]), panel);
     gemm_panels(m, n, k, a, a_stride, Panels::Expanded(&expand), scratch, Grid::new(c, c_stride), epilogue);
 }
 

@@ -8,7 +8,8 @@ use crate::Activation;
 use crate::attention::{Mask, Rows, Shape};
 use crate::binary::BinaryOp;
 use crate::gemm::Epilogue;
-use crate::gemm_blocks::{Blocks, Code, Zero};
+use crate::gemm_blocks::{Blocks, Code, Numbers, Zero};
+use crate::gemm_half::Halves;
 use crate::gemm_int8::Int8;
 use crate::reduce::ReduceOp;
 use crate::unary::UnaryOp;
@@ -120,13 +121,18 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
 /// The matrix `[n, k]`.
 pub fn dequantize_blocks(b: &Blocks, n: usize, k: usize) -> Vec<f32> {
     let blocks = k.div_ceil(b.block);
+    let numbers = |numbers: Numbers, i: usize| match numbers {
+        Numbers::Single(numbers) => numbers[i],
+        Numbers::Half(Halves::F16(bits)) => f16_to_f32(bits[i]),
+        Numbers::Half(Halves::Bf16(bits)) => bf16_to_f32(bits[i]),
+    };
     cells(n, k, |j, l| {
         let block = j * blocks + l / b.block;
         let flat = j * k + l;
         let table = |levels: [f64; 16]| {
             let byte = b.codes[flat / 2];
             let code = if flat.is_multiple_of(2) { byte / 16 } else { byte % 16 };
-            levels[usize::from(code)] as f32 * b.scales[flat / b.block]
+            levels[usize::from(code)] as f32 * numbers(b.scales, flat / b.block)
         };
         let integer = |bits: usize, signed: bool| {
             let range = (1 << bits) as f32;
@@ -143,9 +149,11 @@ pub fn dequantize_blocks(b: &Blocks, n: usize, k: usize) -> Vec<f32> {
                     }
                 }
                 Zero::Codes(zeros) => number(&zeros[j * (blocks * bits).div_ceil(8)..], l / b.block),
-                Zero::Floats(zeros) => zeros[block],
+                Zero::Floats(zeros) => numbers(zeros, block),
             };
-            (number(b.codes, block * b.block + l % b.block) - zero) * b.scales[block]
+            // Rows are whole bytes.
+            let row = &b.codes[j * (blocks * b.block * bits).div_ceil(8)..];
+            (number(row, l) - zero) * numbers(b.scales, block)
         };
         match b.code {
             Code::Nf4 => table(NF4),
@@ -155,6 +163,8 @@ pub fn dequantize_blocks(b: &Blocks, n: usize, k: usize) -> Vec<f32> {
             Code::Uint8 => integer(8, false),
             Code::Int4 => integer(4, true),
             Code::Int8 => integer(8, true),
+            Code::Uint16 => integer(16, false),
+            Code::Int16 => integer(16, true),
         }
     })
 }

@@ -19,13 +19,18 @@ pub(crate) struct Fact {
     pub rank: Option<usize>,
 }
 
+/// Whether integers of this type have 16 bits.
+fn is_wide(code: i32) -> bool {
+    matches!(code, data_type::INT16 | data_type::UINT16)
+}
+
 pub(crate) struct Builder<'a> {
     pub model: Model,
     /// Name of the node being converted: what is emitted gets it.
     pub node: String,
     facts: Vec<Fact>,
-    /// Constants that are of 16-bit integers in the file, which all are i64 here, or of 4-bit ones, two in a byte, with
-    /// their type.
+    /// Constants that are of 16-bit integers in the file, which are i64 here or, matrices, bytes, or that are of 4-bit ones,
+    /// two in a byte, with their type.
     narrow: SortedMap<ValueId, i32>,
     files: ExternalFiles<'a>,
 }
@@ -73,9 +78,8 @@ impl<'a> Builder<'a> {
         let tensor = self.decode(proto)?;
         let value = self.constant(tensor);
         let is_narrow = match proto.data_type {
-            data_type::INT16 | data_type::UINT16 => true,
-            data_type::INT4 | data_type::UINT4 => tensor::stays_packed(&proto.dims),
-            _ => false,
+            code if is_wide(code) => true,
+            code => tensor::packed_width(code, &proto.dims).is_some(),
         };
         if is_narrow {
             self.narrow.insert(value, proto.data_type);
@@ -88,17 +92,24 @@ impl<'a> Builder<'a> {
         self.narrow.get(&value).copied()
     }
 
-    /// The same value, or if that is of 4-bit integers two in a byte, one with a byte for each.
+    /// The type and the sizes of a constant matrix of integers of 4 or 16 bits, of which the tensor has the bytes.
+    pub fn packed(&self, value: ValueId) -> Option<(i32, [usize; 2])> {
+        let code = self.narrow(value)?;
+        let &Tensor { dtype: DType::U8, shape: ref bytes, .. } = self.tensor(value)? else { return None };
+        let [rows, width] = bytes[..] else { return None };
+        Some((code, [rows, if is_wide(code) { width / 2 } else { 2 * width }]))
+    }
+
+    /// The same value, or if that is bytes of integers of 4 or 16 bits, one of these.
     pub fn unpacked(&mut self, value: ValueId) -> ValueId {
-        let Some(code @ (data_type::INT4 | data_type::UINT4)) = self.narrow(value) else { return value };
-        let Some(Tensor { shape, data, .. }) = self.tensor(value) else { return value };
-        let mut shape = shape.clone();
-        if let Some(last) = shape.last_mut() {
-            *last *= 2;
-        }
-        let signed = code == data_type::INT4;
-        let data = tensor::unpack(data, 2 * data.len(), signed);
-        self.constant(Tensor { dtype: if signed { DType::I8 } else { DType::U8 }, shape, data })
+        let (Some((code, shape)), Some(tensor)) = (self.packed(value), self.tensor(value)) else { return value };
+        let (signed, data) = (matches!(code, data_type::INT4 | data_type::INT16), &tensor.data);
+        let (dtype, data) = match (is_wide(code), signed) {
+            (true, _) => (DType::I64, tensor::widen(data, 2, signed)),
+            (false, true) => (DType::I8, tensor::unpack(data, 2 * data.len(), signed)),
+            (false, false) => (DType::U8, tensor::unpack(data, 2 * data.len(), signed)),
+        };
+        self.constant(Tensor { dtype, shape: shape.to_vec(), data })
     }
 
     pub fn scalar(&mut self, value: f32) -> ValueId {

@@ -3,8 +3,8 @@
 //! A file holds elements in one of three places: raw little-endian bytes (the common case, taken without a copy from `feed`), the
 //! typed field of the element's type, or a file beside the model. All are brought to raw bytes and held against the
 //! dimensions, so what is allocated for a tensor is in proportion to the data that came with it. Types that nothing
-//! computes in are widened or narrowed here once: 16-bit and unsigned integers to i64, f64 to f32, 4-bit integers to bytes,
-//! but for matrices of them. These and half floats stay as they are stored.
+//! computes in are widened or narrowed here once: 16-bit and unsigned integers to i64, f64 to f32, 4-bit integers to bytes.
+//! Matrices of 4-bit and 16-bit integers, which are weights, stay as they are stored, and so do half floats.
 //!
 //! Targets are little-endian, as WebAssembly is: elements in memory have the byte order of the file.
 
@@ -69,17 +69,17 @@ pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Resu
         let problem = format!("holds {held} bytes where {shape} of {elements} need {size}");
         return Err(error(problem).into());
     }
+    if let ([rows, _], Some(width)) = (&shape[..], packed_width(code, &proto.dims)) {
+        return Ok(Tensor { dtype: DType::U8, shape: vec![*rows, width], data });
+    }
     let data = match code {
         data_type::DOUBLE => narrow_floats(&data),
         data_type::INT16 => widen(&data, 2, true),
         data_type::UINT16 => widen(&data, 2, false),
         data_type::UINT32 => widen(&data, 4, false),
-        data_type::INT4 | data_type::UINT4 => match shape[..] {
-            [rows, cols] if stays_packed(&proto.dims) => {
-                return Ok(Tensor { dtype: DType::U8, shape: vec![rows, cols / 2], data });
-            }
-            _ => unpack(&data, if size > 0 { nonzero } else { 0 }, code == data_type::INT4),
-        },
+        data_type::INT4 | data_type::UINT4 => {
+            unpack(&data, if size > 0 { nonzero } else { 0 }, code == data_type::INT4)
+        }
         data_type::UINT64 if data.chunks_exact(8).any(|v| v[7] > 0x7f) => {
             return Err(error("holds a number above the range of int64".into()).into());
         }
@@ -114,7 +114,7 @@ fn pack(elements: &[u8], stride: usize, size: usize) -> Bytes {
 }
 
 /// Integers of `size` bytes as i64.
-fn widen(elements: &[u8], size: usize, signed: bool) -> Bytes {
+pub(crate) fn widen(elements: &[u8], size: usize, signed: bool) -> Bytes {
     let mut wide = Vec::with_capacity(elements.len() / size * 8);
     for element in elements.chunks_exact(size) {
         let negative = signed && element[size - 1] > 0x7f;
@@ -124,9 +124,15 @@ fn widen(elements: &[u8], size: usize, signed: bool) -> Bytes {
     wide.into()
 }
 
-/// Whether a tensor of 4-bit integers stays as it is in the file: a matrix whose rows are whole bytes.
-pub(crate) fn stays_packed(dims: &[i64]) -> bool {
-    matches!(dims, &[_, cols] if cols % 2 == 0)
+/// Bytes of a row of what stays as it is in the file: a matrix of 4-bit or 16-bit integers whose rows are whole bytes.
+pub(crate) fn packed_width(code: i32, dims: &[i64]) -> Option<usize> {
+    let &[_, cols] = dims else { return None };
+    let cols = usize::try_from(cols).ok()?;
+    match code {
+        data_type::INT4 | data_type::UINT4 if cols % 2 == 0 => Some(cols / 2),
+        data_type::INT16 | data_type::UINT16 => cols.checked_mul(2),
+        _ => None,
+    }
 }
 
 /// `count` integers of 4 bits as bytes; the first of two is in the low half.

@@ -201,8 +201,7 @@ fn padding_changes_nothing() {
             "mobilebert" => true,
             // Quantised activations go into convolutions, which want one range.
             "squeezebert" => is_dynamic(entry),
-            // Quantised activations go into the products of attention, as above.
-            _ => text(entry, "name").ends_with("ortq-avx2"),
+            _ => false,
         };
         !other_readers
     };
@@ -260,8 +259,6 @@ fn exceptions(entry: &Value) -> &'static [&'static str] {
             &["MatMulInteger", "Softmax", "Transpose", "Div", "ReduceMean", "Sqrt", "Pow"]
         }
         ("quantised-static", ..) => &["MatMulInteger", "Softmax", "Transpose"],
-        // The products of attention are in dynamically quantised integers, too.
-        (_, _, "distilbert-e2025-ortq-avx2") => &["MatMulInteger", "Softmax", "Transpose"],
         // Scores are the sum of three products.
         (_, "deberta" | "debertav2", _) => &["MatMul", "Softmax", "Transpose", "Div"],
         // Queries and keys are turned by their positions after they are split into heads.
@@ -285,9 +282,7 @@ fn everything_fuses() {
             if !left.is_empty() {
                 return Err(format!("left over: {left:?}"));
             }
-            // Tables of 16-bit integers become floats.
-            let is_static = entry["precision"] == "quantised-static" && !name.contains("16s8");
-            let is_integer = is_dynamic(entry) || is_static;
+            let is_integer = is_dynamic(entry) || entry["precision"] == "quantised-static";
             if is_integer && report.weight_bytes as u64 > entry["bytes"].as_u64().unwrap_or(0) {
                 return Err(format!("{} bytes of weights from a file of {}", report.weight_bytes, entry["bytes"]));
             }

@@ -15,6 +15,7 @@ use crate::error::{Error, Failure};
 use crate::ir::{DType, Node, Op, Reduce, Unary};
 use crate::plan::{Sizes, Step};
 use crate::tensor::Data;
+use fourlane_kernels::gemm_blocks::Code;
 use fourlane_kernels::{gemm_blocks, layer_norm, literal, reduce, softmax};
 pub(crate) use memory::Memory;
 
@@ -112,10 +113,13 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
             let rows = step.outputs[0].shape.count().checked_div(*k).unwrap_or(0);
             quantized::check_blocks(*code, *block, [*k, rows], 0, step).map_or(Ok(()), refuse)
         }
-        Op::TransposeNibbles { k, n } => match k.checked_mul(n / 2) {
-            Some(bytes) if n % 2 == 0 && x == DType::U8 && bytes == operand(step, 0).shape.count() => Ok(()),
-            _ => refuse(format!("codes that are no matrix of {k} by {n}")),
-        },
+        Op::TransposeCodes { code, k, n } => {
+            let rows = matches!(code, Code::Int4 | Code::Uint4) && n % 2 == 0 || code.has_bytes();
+            match rows && x.size() == 1 && code.codes_len(*k, *n, *n) == operand(step, 0).shape.count() {
+                true => Ok(()),
+                false => refuse(format!("codes that are no matrix of {k} by {n}")),
+            }
+        }
         Op::AttentionStacked { .. } => match [0, 1, 2, 3].map(dtype) {
             [Some(DType::F32), Some(DType::F32), Some(DType::F32), Some(DType::I64)] => Ok(()),
             _ => refuse("attention of what is not float32".into()),
@@ -160,7 +164,7 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Failu
             quantized::linear_blocks(*activation, *code, *block, [*k, *n], step, memory);
         }
         Op::DequantizeBlocks { code, block, k } => quantized::dequantize_blocks(*code, *block, *k, step, memory),
-        Op::TransposeNibbles { k, n } => quantized::transpose_nibbles(*k, *n, step, memory),
+        Op::TransposeCodes { code, k, n } => quantized::transpose_codes(*code, *k, *n, step, memory),
         Op::AttentionStacked { heads, scale } => matrix::attention_stacked(*heads, *scale, step, memory),
         Op::Linear { activation, alpha, .. } => matrix::linear(*activation, *alpha, step, memory),
         Op::LinearInt8 { activation } => quantized::linear(*activation, step, memory),

@@ -7,9 +7,9 @@ use crate::infer::normalize_axis;
 use crate::ir::{Activation, DType, Op};
 use crate::plan::{Sizes, Step, View};
 use crate::tensor::Data;
-use crate::weights::int8;
+use crate::weights::{halves, int8};
 use fourlane_kernels::gemm::Epilogue;
-use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Zero};
+use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Numbers, Zero};
 use fourlane_kernels::gemm_int8::{self, Int8};
 use fourlane_kernels::quantize as kernel;
 use std::ops::Range;
@@ -140,12 +140,12 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
 
 /// Whether codes, scales and zero points, from operand `first` on, are as long as the kernel reads them.
 pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], first: usize, step: &Step) -> Option<String> {
-    // Signed codes are read as the bytes that they are.
+    // Signed codes are read as the bytes that they are; numbers may be halves.
     let length = |i: usize| {
         let view = step.inputs.get(first + i).copied().flatten()?;
-        Some((if view.dtype == DType::I8 { DType::U8 } else { view.dtype }, view.shape.count()))
+        Some((if view.dtype == DType::I8 { DType::U8 } else { view.dtype.runtime() }, view.shape.count()))
     };
-    if !Code::supports_block(block) {
+    if !code.supports_block(k, block) {
         return Some(format!("blocks of {block} elements, which is not a power of two from 16 on"));
     }
     let (codes, scales) = (code.codes_len(n, k, block), code.scales_len(n, k, block));
@@ -180,12 +180,16 @@ pub(super) fn linear_blocks(
 
 /// Codes, scales and zero points from operand `first` on.
 fn blocks<'m>(code: Code, block: usize, first: usize, step: &Step, memory: &'m Memory) -> Blocks<'m> {
+    let numbers = |view: &View| match view.dtype {
+        DType::F32 => Numbers::Single(memory.read(view)),
+        dtype => Numbers::Half(halves(dtype, memory.read(view))),
+    };
     let zero_points = match step.inputs.get(first + 2).and_then(Option::as_ref) {
         None => Zero::Implied,
-        Some(view) if view.dtype == DType::F32 => Zero::Floats(memory.read(view)),
+        Some(view) if view.dtype.runtime() == DType::F32 => Zero::Floats(numbers(view)),
         Some(view) => Zero::Codes(memory.read(view)),
     };
-    let (codes, scales) = (memory.read(operand(step, first)), memory.read(operand(step, first + 1)));
+    let (codes, scales) = (memory.read(operand(step, first)), numbers(operand(step, first + 1)));
     Blocks { code, block, codes, scales, zero_points }
 }
 
@@ -196,8 +200,15 @@ pub(super) fn dequantize_blocks(code: Code, block: usize, k: usize, step: &Step,
     }
 }
 
-pub(super) fn transpose_nibbles(k: usize, n: usize, step: &Step, memory: &Memory) {
+pub(super) fn transpose_codes(code: Code, k: usize, n: usize, step: &Step, memory: &Memory) {
     let (from, to) = (memory.read::<u8>(operand(step, 0)), memory.write::<u8>(&step.outputs[0]));
+    if code.has_bytes() {
+        let size = code.codes_len(1, 1, 1);
+        for (i, code) in from.chunks_exact(size).enumerate() {
+            to[(i % n * k + i / n) * size..][..size].copy_from_slice(code);
+        }
+        return;
+    }
     let (width, pitch) = (n / 2, k.div_ceil(2));
     // Two rows become a column of bytes.
     for (at, rows) in from.chunks(2 * width.max(1)).enumerate() {

@@ -293,7 +293,7 @@ impl Visit<'_> {
                 dtype = DType::F32;
                 [rows, &[Dim::from(*k)]].concat()
             }
-            Op::TransposeNibbles { k, n } => vec![Dim::from(*n), Dim::from(k.div_ceil(2))],
+            Op::TransposeCodes { code, k, n } => vec![Dim::from(*n), Dim::from(code.codes_len(1, *k, *k))],
             Op::LinearBlocks { k, n, .. } => self.linear(x, &[Dim::from(*k), Dim::from(*n)], false)?,
             Op::LinearInt8 { .. } => {
                 dtype = DType::F32;

@@ -7,7 +7,7 @@ use crate::error::Failure;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Fact, Inference};
 use crate::ir::{DType, Model, Node, Op, Port, Tensor, ValueId};
-use crate::plan::{Buffer, Plan, View};
+use crate::plan::{Buffer, MAX_RANK, Plan, View};
 use crate::weights::{Aligned, Halves, Integers, Weights};
 use bytes::Bytes;
 
@@ -105,10 +105,21 @@ fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Ten
         ValueId::new(part.value_count - 1)
     };
     let mut alone = Node { inputs: Vec::new(), outputs: Vec::new(), ..node.clone() };
+    let mut moved = None;
     for id in &node.inputs {
-        let tensor = id.and_then(|id| constants.get(&id));
-        let local = tensor.map(|_| value());
-        part.constants.extend(local.zip(tensor.cloned()));
+        let mut tensor = id.and_then(|id| constants.get(&id)).cloned();
+        if let (Op::Transpose { perm }, Some(halves)) = (&mut alone.op, &mut tensor)
+            && halves.dtype.size() == 2
+            && perm.len() < MAX_RANK
+        {
+            // Halves stay halves: they are moved as pairs of bytes.
+            moved = Some(halves.dtype);
+            halves.dtype = DType::U8;
+            halves.shape.push(2);
+            perm.push(perm.len());
+        }
+        let local = tensor.as_ref().map(|_| value());
+        part.constants.extend(local.zip(tensor));
         alone.inputs.push(local);
     }
     for _ in &node.outputs {
@@ -133,7 +144,12 @@ fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Ten
             Buffer::Weight(slot) => weights.share(slot),
             Buffer::Plan => Bytes::copy_from_slice(&plan.constants.bytes()[view.range()]),
         };
-        Tensor { dtype: view.dtype, shape: view.shape.to_vec(), data }
+        let mut tensor = Tensor { dtype: view.dtype, shape: view.shape.to_vec(), data };
+        if let Some(dtype) = moved {
+            tensor.dtype = dtype;
+            tensor.shape.pop();
+        }
+        tensor
     };
     Ok(plan.outputs.iter().map(tensor).collect())
 }

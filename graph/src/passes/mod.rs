@@ -70,9 +70,7 @@ fn improve(model: &mut Draft, options: &Options) -> Result<Found, Failure> {
         }
     }
     note(&mut found, "table", tables::run(model)?);
-    if !model.literal {
-        note(&mut found, "weight in codes", blocks::run(model)?);
-    }
+    note(&mut found, "weight in codes", blocks::run(model)?);
     // Steps within others, and what expanded these weights, must not be folded.
     cleanup::dead_code(model);
     simplify(model, &mut found, model.literal)?;

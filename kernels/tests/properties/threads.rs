@@ -4,7 +4,7 @@ use crate::{Noise, config};
 use fourlane_kernels::attention::{self, Mask, Rows, Shape};
 use fourlane_kernels::binary::{self, BinaryOp};
 use fourlane_kernels::gemm::{self, Epilogue};
-use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Zero};
+use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Numbers, Zero};
 use fourlane_kernels::gemm_int8::{self, Accuracy, Int8, Mode, Packing};
 use fourlane_kernels::unary::{self, UnaryOp};
 use fourlane_kernels::{Activation, gemm_half, layer_norm, softmax, threads};
@@ -106,7 +106,7 @@ proptest! {
         let (code, block) = (Code::Uint4, 32);
         let codes = noise.bytes(code.codes_len(n, k, block));
         let scales = noise.floats(code.scales_len(n, k, block));
-        let weight = Blocks { code, block, codes: &codes, scales: &scales, zero_points: Zero::Implied };
+        let weight = Blocks { code, block, codes: &codes, scales: Numbers::Single(&scales), zero_points: Zero::Implied };
         check_floats(m * n, &|| gemm_blocks::scratch_len(k), |c, scratch| {
             gemm_blocks::gemm(m, n, k, &a, k, &weight, c, n, &epilogue, scratch);
         });

@@ -60,7 +60,8 @@ pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId>
         Some((Code::Uint8, [_, k])) if bits == 8 && zeros.is_some() => (Code::Uint8, k),
         _ => return n.reject("of a table that is no constant matrix of integers of 4 or 8 bits"),
     };
-    let Some(block) = usize::try_from(block).ok().filter(|&block| Code::supports_block(block) && k % block == 0) else {
+    let Some(block) = usize::try_from(block).ok().filter(|&block| code.supports_block(k, block) && k % block == 0)
+    else {
         return n.reject("with blocks that do not fill the rows");
     };
     // Where rows of zero points are no whole bytes, they are numbers.

@@ -1,8 +1,8 @@
 //! The steps between floats and integers of 4, 8, 16 and 32 bits.
 //!
-//! 8 bits have operators in the IR. 16 bits are kept in an i32, and getting there takes arithmetic in floats, which is
-//! exact for integers of that size. 4 bits are widened to 8 when a constant is read; what is left of them are blocks
-//! that share a scale, in weights only.
+//! 8 bits have operators in the IR. Values of 16 bits are kept in an i32, and getting there takes arithmetic in floats,
+//! which is exact for integers of that size. Weights of 4 and 16 bits stay in the file's codes where blocks or rows of them
+//! share a scale; other constants are widened.
 
 use crate::builder::{Builder, Fact};
 use crate::proto::data_type;
@@ -108,21 +108,29 @@ pub(super) fn dequantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Valu
     Some(b.emit_optional(Op::DequantizeLinear { axis }, &[Some(x), Some(scale), zero]))
 }
 
-/// The type and the sizes of a constant matrix of integers of 4 or 8 bits.
+/// The type and the sizes of a constant matrix of integers of 4, 8 or 16 bits.
 pub(super) fn codes(b: &Builder<'_>, x: ValueId) -> Option<(Code, [usize; 2])> {
+    if let Some((code, sizes)) = b.packed(x) {
+        let code = match code {
+            data_type::INT4 => Code::Int4,
+            data_type::UINT4 => Code::Uint4,
+            data_type::INT16 => Code::Int16,
+            _ => Code::Uint16,
+        };
+        return Some((code, sizes));
+    }
     let tensor = b.tensor(x)?;
     let [rows, cols] = tensor.shape[..] else { return None };
-    Some(match (b.narrow(x), tensor.dtype) {
-        (Some(data_type::INT4), _) => (Code::Int4, [rows, 2 * cols]),
-        (Some(data_type::UINT4), _) => (Code::Uint4, [rows, 2 * cols]),
-        (None, DType::I8) => (Code::Int8, [rows, cols]),
-        (None, DType::U8) => (Code::Uint8, [rows, cols]),
-        _ => return None,
-    })
+    match tensor.dtype {
+        DType::I8 => Some((Code::Int8, [rows, cols])),
+        DType::U8 => Some((Code::Uint8, [rows, cols])),
+        _ => None,
+    }
 }
 
-/// Weights stay in codes, which products expand: those in blocks, and those of 4 bits with a scale for each row or column.
-/// Rows of codes are as long as sums in a product, so that a matrix `[k, n]` is turned, and the result turned back.
+/// Weights stay in codes, which products expand: those in blocks, and those of 4 or 16 bits with a scale for each row or
+/// column or one for all. (8 bits may be multiplied as integers, which passes find out.) Rows of codes are as long as sums in
+/// a product, so that a matrix `[k, n]` is turned, and the result turned back.
 fn dequantize_codes(
     b: &mut Builder<'_>,
     axis: i64,
@@ -131,63 +139,68 @@ fn dequantize_codes(
     zero: Option<ValueId>,
 ) -> Option<ValueId> {
     let (code, sizes) = codes(b, x)?;
+    let (is_packed, in_blocks, is_single) = (b.packed(x).is_some(), block != 0, b.tensor(scale)?.len() == 1);
     let axis = usize::try_from(if axis < 0 { axis + 2 } else { axis }).ok().filter(|&axis| axis < 2)?;
-    let in_blocks = block != 0;
-    // Scales are of blocks along one axis, or of whole rows along the other.
-    let along = if in_blocks { axis } else { 1 - axis };
+    // Scales are of blocks along one axis, or of whole rows along the other, or one for all.
+    let along = if in_blocks { axis } else { usize::from(is_single || axis == 0) };
     let (k, n) = (sizes[along], sizes[1 - along]);
-    let block = if in_blocks { usize::try_from(block).ok()? } else { 1usize.checked_shl(k.trailing_zeros())? };
-    if !Code::supports_block(block) || k % block != 0 || !(in_blocks || is_packed(b, x)) {
+    let block = if in_blocks { usize::try_from(block).ok()? } else { k };
+    if k == 0 || !code.supports_block(k, block) || k % block != 0 || !(in_blocks || is_packed) {
         return None;
     }
     let (turn, blocks) = (along == 0, k / block);
     // For each block a number, as rows of them.
     let to_blocks = |b: &mut Builder<'_>, value, number: DType| {
-        let shape = b.tensor(value)?.shape.as_slice();
-        let fits = if in_blocks { shape == if turn { [blocks, n] } else { [n, blocks] } } else { shape == [n] };
+        let tensor = b.tensor(value)?;
+        let (shape, single) = (tensor.shape.as_slice(), tensor.len() == 1);
+        let fits = match in_blocks {
+            true => shape == if turn { [blocks, n] } else { [n, blocks] },
+            false => single || shape == [n],
+        };
         let value = b.cast(value, number);
         Some(match (fits, in_blocks) {
             (false, _) => return None,
             (true, true) if turn => transpose(b, value),
             (true, true) => value,
-            (true, false) => {
-                let shape = b.ints(&[n, blocks].map(|size| i64::try_from(size).unwrap_or(i64::MAX)));
-                let column = b.unsqueeze(value, &[1]);
-                b.emit(Op::Expand, &[column, shape])
+            (true, false) if single => {
+                let shape = ints(b, &[n, 1]);
+                b.emit(Op::Expand, &[value, shape])
             }
+            (true, false) => b.unsqueeze(value, &[1]),
         })
     };
     let scale = to_blocks(b, scale, DType::F32)?;
     let zero = match zero {
-        // Two in a byte, as the codes.
-        Some(zero) if in_blocks && is_packed(b, zero) => {
+        // As the codes.
+        Some(zero) if in_blocks && b.packed(zero).is_some() => {
             if codes(b, zero) != Some((code, if turn { [blocks, n] } else { [n, blocks] })) {
                 return None;
             }
-            Some(if turn { b.emit(Op::TransposeNibbles { k: blocks, n }, &[zero]) } else { zero })
+            Some(if turn { turned(b, zero, code, [blocks, n]) } else { zero })
         }
         Some(zero) => {
-            let dtype = if is_packed(b, x) { DType::F32 } else { b.fact(zero).dtype? };
+            let dtype = if is_packed { DType::F32 } else { b.fact(zero).dtype? };
             Some(to_blocks(b, zero, dtype)?)
         }
-        None if matches!(code, Code::Uint4 | Code::Uint8) => {
+        None if matches!(code, Code::Uint4 | Code::Uint8 | Code::Uint16) => {
             let len = code.zero_points_len(n, k, block);
             Some(b.constant(Tensor { dtype: DType::U8, shape: vec![n, len / n.max(1)], data: vec![0; len].into() }))
         }
         None => None,
     };
-    let x = match turn {
-        true if is_packed(b, x) => b.emit(Op::TransposeNibbles { k, n }, &[x]),
-        true => transpose(b, x),
-        false => x,
-    };
+    let x = if turn { turned(b, x, code, [k, n]) } else { x };
     let y = b.emit_optional(Op::DequantizeBlocks { code, block, k }, &[Some(x), Some(scale), zero]);
     Some(if turn { transpose(b, y) } else { y })
 }
 
-/// Whether a constant is of 4-bit integers, two in a byte.
-fn is_packed(b: &Builder<'_>, value: ValueId) -> bool {
-    matches!(b.narrow(value), Some(data_type::INT4 | data_type::UINT4))
+/// The bytes of a matrix `[k, n]` of codes, transposed.
+fn turned(b: &mut Builder<'_>, codes: ValueId, code: Code, [k, n]: [usize; 2]) -> ValueId {
+    b.emit(Op::TransposeCodes { code, k, n }, &[codes])
+}
+
+fn ints(b: &mut Builder<'_>, sizes: &[usize]) -> ValueId {
+    let sizes: Vec<i64> = sizes.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+    b.ints(&sizes)
 }
 
 fn transpose(b: &mut Builder<'_>, x: ValueId) -> ValueId {

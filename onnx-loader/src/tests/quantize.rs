@@ -120,7 +120,7 @@ fn blocks_fill_an_axis_of_a_constant() {
     assert!(model.error().contains("with blocks of what is no constant"));
 }
 
-/// A product of `x` with a dequantised weight: `[40, 6]`, or its transpose through `Gemm`.
+/// A product of `x` with a dequantised weight: `[32, 6]`, or its transpose through `Gemm`.
 struct Weight {
     code: i32,
     turned: bool,
@@ -144,6 +144,8 @@ impl Weight {
             data_type::INT4 => (bits & 15) - 8,
             data_type::UINT4 => bits & 15,
             data_type::INT8 => bits - 128,
+            data_type::INT16 => 3 * bits - 400,
+            data_type::UINT16 => 3 * bits + 200,
             _ => bits,
         }
     }
@@ -212,7 +214,8 @@ impl MapToI64 for [usize] {
 #[test]
 fn weights_stay_codes() {
     let x: Vec<f32> = (0..3 * Weight::K).map(|i| (i * 29 % 17) as f32 / 8.0 - 1.0).collect();
-    for code in [data_type::INT4, data_type::UINT4, data_type::INT8, data_type::UINT8] {
+    use data_type::{INT4, INT8, INT16, UINT4, UINT8, UINT16};
+    for code in [INT4, UINT4, INT8, UINT8, INT16, UINT16] {
         for (turned, with_zeros) in [(false, false), (false, true), (true, false), (true, true)] {
             for block in [0, 16, 32] {
                 let weight = Weight { code, turned, block, with_zeros };
