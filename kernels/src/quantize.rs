@@ -6,7 +6,7 @@
 //! small that adding `1.5 * 2^23` rounds it and puts the integer into the low bits of the sum.
 
 use crate::arch::{F32x4, I32x4};
-use crate::slices::{fold, load};
+use crate::slices::load;
 use crate::vector::{FloatVector, IntVector, LANES};
 use std::array::from_fn;
 
@@ -23,6 +23,7 @@ const BLOCK: usize = 4 * LANES;
 ///
 /// # Panics
 /// If `x` and `out` differ in length.
+#[inline]
 pub fn dynamic_quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
     let Range { scale, zero_point } = Range::of(x, u8::MAX);
     quantize_u8(x, scale, zero_point, out);
@@ -39,9 +40,20 @@ pub(crate) struct Range {
 impl Range {
     /// What [`dynamic_quantize`] takes, for bytes up to `max`.
     pub fn of(x: &[f32], max: u8) -> Range {
-        let zero = F32x4::splat(0.0);
-        let high = fold(x, 0.0, zero, F32x4::max, F32x4::max).into_iter().fold(0.0, f32::max);
-        let low = fold(x, 0.0, zero, F32x4::min, F32x4::min).into_iter().fold(0.0, f32::min);
+        let [mut lows, mut highs] = [[F32x4::splat(0.0); 4]; 2];
+        let (blocks, rest) = x.as_chunks::<BLOCK>();
+        let mut last = [0.0; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        for block in blocks.iter().chain([&last]) {
+            for i in 0..4 {
+                let y = load(block, i * LANES, 0.0);
+                (lows[i], highs[i]) = (lows[i].min(y), highs[i].max(y));
+            }
+        }
+        let [a, b, c, d] = highs;
+        let high = a.max(b).max(c.max(d)).to_array().into_iter().fold(0.0, f32::max);
+        let [a, b, c, d] = lows;
+        let low = a.min(b).min(c.min(d)).to_array().into_iter().fold(0.0, f32::min);
         let scale = if low == high { 1.0 } else { (high - low) / f32::from(max) };
         // A float becomes an integer by saturation.
         Range { scale, zero_point: round(0.0 - low / scale).min(max.into()) as u8 }
@@ -90,7 +102,7 @@ impl Quantizer {
 ///
 /// # Panics
 /// If `x` and `out` differ in length.
-#[inline(never)]
+#[inline]
 pub fn quantize_u8(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
     assert!(x.len() == out.len(), "quantize: x and out differ in length");
     let quantizer = Quantizer::new(scale, zero_point, u8::MAX);

@@ -146,16 +146,16 @@ impl Line<'_> {
     }
 
     fn bytes(&mut self, bytes: &[u8], zero: i32) -> Row {
-        let (chunks, rest) = bytes.as_chunks::<CHUNK>();
-        chunks.iter().for_each(|chunk| self.put(chunk, CHUNK));
-        let mut last = [0; CHUNK];
-        last[..rest.len()].copy_from_slice(rest);
-        self.put(&last, rest.len());
+        for bytes in bytes.chunks(CHUNK) {
+            let mut chunk = [0; CHUNK];
+            chunk[..bytes.len()].copy_from_slice(bytes);
+            self.put(&chunk, bytes.len());
+        }
         self.end();
-        let sum = match self.is_signed {
-            false => bytes.iter().map(|&x| i32::from(x)).fold(0, i32::wrapping_add),
-            true => bytes.iter().map(|&x| i32::from(x as i8)).fold(0, i32::wrapping_add),
-        };
+        // A signed byte whose top bit is flipped is an unsigned one, 128 larger.
+        let flip = if self.is_signed { 128 } else { 0 };
+        let sum = bytes.iter().fold(0i32, |sum, x| sum.wrapping_add(i32::from(x ^ flip)));
+        let sum = sum.wrapping_sub(i32::from(flip).wrapping_mul(bytes.len() as i32));
         self.moved(bytes.len(), sum, zero, 1.0)
     }
 
