@@ -254,6 +254,7 @@ pub struct Blocks<'a> {
 /// # Panics
 /// If a slice has the wrong length, the size of blocks is not supported, or `c_stride < n` where there is more than one
 /// row.
+#[inline]
 pub fn gemm(
     m: usize,
     n: usize,

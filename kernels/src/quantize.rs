@@ -6,14 +6,14 @@
 //! small that adding `1.5 * 2^23` rounds it and puts the integer into the low bits of the sum.
 
 use crate::arch::{F32x4, I32x4};
-use crate::slices::load;
+use crate::slices::{blocks, load};
 use crate::vector::{FloatVector, IntVector, LANES};
 use std::array::from_fn;
 
 /// `1.5 * 2^23`
 const ROUND: f32 = 12_582_912.0;
-/// Bytes that are written together.
-const BLOCK: usize = 4 * LANES;
+/// Numbers that are quantised together.
+pub(crate) const BLOCK: usize = 4 * LANES;
 
 /// ONNX `DynamicQuantizeLinear`: quantises `x` to `out` with a scale and a zero point, which are returned, that fit
 /// its range.
@@ -41,10 +41,7 @@ impl Range {
     /// What [`dynamic_quantize`] takes, for bytes up to `max`.
     pub fn of(x: &[f32], max: u8) -> Range {
         let [mut lows, mut highs] = [[F32x4::splat(0.0); 4]; 2];
-        let (blocks, rest) = x.as_chunks::<BLOCK>();
-        let mut last = [0.0; BLOCK];
-        last[..rest.len()].copy_from_slice(rest);
-        for block in blocks.iter().chain([&last]) {
+        for block in blocks(x, 0.0, &mut [0.0; BLOCK]) {
             for i in 0..4 {
                 let y = load(block, i * LANES, 0.0);
                 (lows[i], highs[i]) = (lows[i].min(y), highs[i].max(y));
@@ -86,11 +83,11 @@ impl Quantizer {
         }
     }
 
-    /// The bytes of up to sixteen numbers, followed by those of zeros.
+    /// The bytes of sixteen numbers.
     #[inline(always)]
-    pub fn vectors(&self, x: &[f32]) -> [I32x4; 4] {
+    pub fn vectors(&self, x: &[f32; BLOCK]) -> [I32x4; 4] {
         from_fn(|i| {
-            let y = load(x, (i * LANES).min(x.len()), 0.0) / self.scale;
+            let y = load(x, i * LANES, 0.0) / self.scale;
             // In this order NaN becomes the lower bound.
             let y = self.low.max(y).min(self.high);
             (y + F32x4::splat(ROUND)).to_bits() + self.offset
@@ -106,7 +103,7 @@ impl Quantizer {
 pub fn quantize_u8(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
     assert!(x.len() == out.len(), "quantize: x and out differ in length");
     let quantizer = Quantizer::new(scale, zero_point, u8::MAX);
-    for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
+    for (x, out) in blocks(x, 0.0, &mut [0.0; BLOCK]).zip(out.chunks_mut(BLOCK)) {
         let bytes = I32x4::narrow(quantizer.vectors(x));
         match out.first_chunk_mut() {
             Some(out) => *out = bytes,

@@ -43,6 +43,19 @@ fn store_last(x: &mut [f32], lanes: &[f32; LANES]) {
     x.iter_mut().zip(lanes).for_each(|(x, lane)| *x = *lane);
 }
 
+/// The elements by sixteen, the last ones completed with `fill` in `last`.
+#[inline(always)]
+pub(crate) fn blocks<'a>(
+    x: &'a [f32],
+    fill: f32,
+    last: &'a mut [f32; 4 * LANES],
+) -> impl Iterator<Item = &'a [f32; 4 * LANES]> {
+    let (blocks, rest) = x.as_chunks();
+    *last = [fill; 4 * LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    blocks.iter().chain((!rest.is_empty()).then_some(&*last))
+}
+
 /// Applies `f` to every element in place.
 ///
 /// Four vectors at a time: engines make a constant anew in every round of a loop, which for functions with many of them

@@ -60,11 +60,12 @@ pub enum Int8<'a> {
     I8(&'a [i8]),
 }
 
-impl Int8<'_> {
-    fn len(&self) -> usize {
+impl<'a> Int8<'a> {
+    /// As they are stored.
+    fn bytes(self) -> &'a [u8] {
         match self {
-            Int8::U8(data) => data.len(),
-            Int8::I8(data) => data.len(),
+            Int8::U8(data) => data,
+            Int8::I8(data) => bytemuck::cast_slice(data),
         }
     }
 }
@@ -87,6 +88,7 @@ pub fn pack_b(k: usize, n: usize, b: Int8, row_stride: usize, col_stride: usize,
 /// # Panics
 /// If a slice has the wrong length, `c_stride < n` where there is more than one row, or `packed_b` is packed for
 /// [`Accuracy::Fast`].
+#[inline]
 pub fn gemm_i32(
     m: usize,
     n: usize,
@@ -112,6 +114,7 @@ pub fn gemm_i32(
 ///
 /// # Panics
 /// As [`gemm_i32`].
+#[inline]
 pub fn gemm_f32(
     m: usize,
     n: usize,
@@ -141,6 +144,7 @@ pub fn gemm_f32(
 ///
 /// # Panics
 /// As [`gemm_i32`], but B may be packed for any accuracy.
+#[inline]
 pub fn gemm_rows(
     m: usize,
     n: usize,
@@ -190,6 +194,7 @@ struct Columns {
 }
 
 impl<'a> Gemm<'a> {
+    #[inline]
     fn new(
         m: usize,
         n: usize,
@@ -207,7 +212,7 @@ impl<'a> Gemm<'a> {
             Source::Int8(a, zero) => {
                 assert!(zero.len() == 1 || zero.len() == m, "gemm_int8: a_zero is not [1] or [m]");
                 assert!(b.accuracy == Accuracy::Exact, "gemm_int8: b is packed for bytes of a up to 127");
-                a.len()
+                a.bytes().len()
             }
         };
         assert!(len >= span(m, k, a_stride), "gemm_int8: a is too short");
@@ -275,6 +280,7 @@ impl<'a> Gemm<'a> {
     }
 
     /// Computes the columns of the panel at column `j` of the rows of a block, which begin at row `i` of C.
+    #[inline(never)]
     fn panel(&self, i: usize, rows: &[Row], block: &[i32], j: usize, wide: &mut [i32], c: &mut Grid<i32>) {
         let (mode, p, width) = (self.b.mode, j / NR, NR.min(self.n - j));
         let words = rows::words(mode, self.k);
@@ -319,10 +325,10 @@ impl<'a> Gemm<'a> {
         let bias = self.float.as_ref().and_then(|float| float.epilogue.bias);
         Columns {
             // Adding this zero changes no number.
-            bias: bias.map_or([-0.0; NR], |bias| columns(bias, j, width)),
+            bias: bias.map_or([-0.0; NR], |bias| float_columns(bias, j, width)),
             sum: from_fn(|c| sums[c].wrapping_sub(zero[c].wrapping_mul(self.k as i32))),
             zero,
-            scale: columns(self.float.as_ref().map_or(&[1.0], |float| float.b_scale), j, width),
+            scale: float_columns(self.float.as_ref().map_or(&[1.0], |float| float.b_scale), j, width),
         }
     }
 
@@ -355,8 +361,17 @@ fn nth<T: Copy>(values: &[T], i: usize) -> T {
     if values.len() == 1 { values[0] } else { values[i] }
 }
 
-/// Elements `j..j + width` of such a slice.
+/// Elements `j..j + width` of such a slice; others do not matter.
 #[inline(never)]
-fn columns<T: Copy + Default>(values: &[T], j: usize, width: usize) -> [T; NR] {
-    from_fn(|c| if c < width { nth(values, j + c) } else { T::default() })
+fn columns(values: &[i32], j: usize, width: usize) -> [i32; NR] {
+    let values = match values {
+        [one] => return [*one; NR],
+        values => &values[j..],
+    };
+    values.first_chunk().copied().unwrap_or_else(|| from_fn(|c| if c < width { values[c] } else { 0 }))
+}
+
+/// The same of floats.
+fn float_columns(values: &[f32], j: usize, width: usize) -> [f32; NR] {
+    columns(bytemuck::cast_slice(values), j, width).map(|bits| f32::from_bits(bits as u32))
 }

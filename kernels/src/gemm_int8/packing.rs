@@ -141,6 +141,7 @@ impl Packing {
     ///
     /// # Panics
     /// As [`Packing::new`].
+    #[inline]
     pub fn fastest(
         mode: Mode,
         accuracy: Accuracy,
@@ -409,10 +410,7 @@ struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     fn new(k: usize, n: usize, b: Int8<'a>, row_stride: usize, col_stride: usize) -> Self {
-        let (bytes, is_signed) = match b {
-            Int8::U8(b) => (b, false),
-            Int8::I8(b) => (bytemuck::cast_slice(b), true),
-        };
+        let (bytes, is_signed) = (b.bytes(), matches!(b, Int8::I8(_)));
         Matrix { k, n, bytes, is_signed, row_stride, col_stride }
     }
 

@@ -8,8 +8,9 @@ use super::packing::Accuracy;
 use super::{Int8, Mode};
 use crate::arch::I32x4;
 use crate::parallel::{self, Grid};
-use crate::quantize::{Quantizer, Range};
-use crate::vector::{IntVector, LANES};
+use crate::quantize::{BLOCK, Quantizer, Range};
+use crate::slices::blocks;
+use crate::vector::IntVector;
 
 /// Rows as the caller has them.
 #[derive(Clone, Copy)]
@@ -20,8 +21,8 @@ pub(super) enum Source<'a> {
     F32(&'a [f32]),
 }
 
-/// Words of a block: 384 KiB, which leaves room for a panel of B in a small L2 cache.
-const BLOCK: usize = 96 << 10;
+/// Words of a block at most: 384 KiB, which leaves room for a panel of B in a small L2 cache.
+const MOST: usize = 96 << 10;
 
 /// Words of a row.
 pub(super) const fn words(mode: Mode, k: usize) -> usize {
@@ -35,7 +36,7 @@ pub(super) const fn words(mode: Mode, k: usize) -> usize {
 /// Rows of the blocks that `m` rows are cut into.
 pub(super) const fn block_rows(mode: Mode, m: usize, k: usize) -> usize {
     let words = words(mode, k);
-    let most = BLOCK / if words == 0 { 1 } else { words } / MR * MR;
+    let most = MOST / if words == 0 { 1 } else { words } / MR * MR;
     let most = if most == 0 { MR } else { most };
     // Alike, in tiles, and not more than there are.
     let blocks = m.div_ceil(most);
@@ -85,9 +86,6 @@ impl Row {
 /// Packing an element takes as long as so many multiply-adds.
 const WORK: usize = 8;
 
-/// Bytes that are packed together: whole words in every mode.
-const CHUNK: usize = 4 * LANES;
-
 /// Packs the rows of A from row `i` on, one for each of `rows`, in tiles of [`MR`].
 pub(super) fn pack(
     mode: Mode,
@@ -109,13 +107,10 @@ pub(super) fn pack(
         for (r, row) in rows.iter_mut().enumerate() {
             let i = i + t * MR + r;
             let start = if k == 0 { 0 } else { i * a_stride };
-            let mut line = Line { mode, is_signed: false, tile, row: r, rows: count, word: 0 };
+            let is_signed = matches!(a, Source::Int8(Int8::I8(_), _));
+            let mut line = Line { mode, is_signed, tile, row: r, rows: count, word: 0 };
             *row = match a {
-                Source::Int8(Int8::U8(a), zero) => line.bytes(&a[start..][..k], super::nth(zero, i)),
-                Source::Int8(Int8::I8(a), zero) => {
-                    line.is_signed = true;
-                    line.bytes(bytemuck::cast_slice(&a[start..][..k]), super::nth(zero, i))
-                }
+                Source::Int8(a, zero) => line.bytes(&a.bytes()[start..][..k], super::nth(zero, i)),
                 Source::F32(a) => line.floats(&a[start..][..k], accuracy.max()),
             };
         }
@@ -145,13 +140,13 @@ impl Line<'_> {
         }
     }
 
+    #[inline(never)]
     fn bytes(&mut self, bytes: &[u8], zero: i32) -> Row {
-        for bytes in bytes.chunks(CHUNK) {
-            let mut chunk = [0; CHUNK];
+        for bytes in bytes.chunks(BLOCK) {
+            let mut chunk = [0; BLOCK];
             chunk[..bytes.len()].copy_from_slice(bytes);
-            self.put(&chunk, bytes.len());
+            self.put(&chunk);
         }
-        self.end();
         // A signed byte whose top bit is flipped is an unsigned one, 128 larger.
         let flip = if self.is_signed { 128 } else { 0 };
         let sum = bytes.iter().fold(0i32, |sum, x| sum.wrapping_add(i32::from(x ^ flip)));
@@ -159,20 +154,20 @@ impl Line<'_> {
         self.moved(bytes.len(), sum, zero, 1.0)
     }
 
+    #[inline(never)]
     fn floats(&mut self, x: &[f32], max: u8) -> Row {
         let range = Range::of(x, max);
         let quantizer = Quantizer::new(range.scale, range.zero_point, max);
         let mut sum = I32x4::splat(0);
-        for x in x.chunks(CHUNK) {
+        for x in blocks(x, 0.0, &mut [0.0; BLOCK]) {
             let vectors = quantizer.vectors(x);
             vectors.iter().for_each(|&vector| sum = sum + vector);
-            self.put(&I32x4::narrow(vectors), x.len());
+            self.put(&I32x4::narrow(vectors));
         }
         // What stands behind the end counts as 0, which is represented by the zero point.
-        let padding = x.len().next_multiple_of(CHUNK) - x.len();
+        let padding = x.len().next_multiple_of(BLOCK) - x.len();
         let sum = sum.to_array().into_iter().fold(0, i32::wrapping_add);
         let zero = i32::from(range.zero_point);
-        self.end();
         self.moved(x.len(), sum.wrapping_sub(zero * padding as i32), zero, range.scale)
     }
 
@@ -181,29 +176,24 @@ impl Line<'_> {
         Row { zero: zero.wrapping_sub(offset), sum: sum.wrapping_sub(offset.wrapping_mul(k as i32)), scale }
     }
 
-    /// Writes the words of the first `len` bytes.
+    /// Writes the words of these bytes, as far as the row goes. Beyond `k` they meet zeros of B.
     #[inline(always)]
-    fn put(&mut self, bytes: &[u8; CHUNK], len: usize) {
+    fn put(&mut self, bytes: &[u8; BLOCK]) {
         let flip = if self.offset() == 0 { 0 } else { 0x8080_8080 };
-        let start = (self.word * self.rows + self.row).min(self.tile.len());
-        let words = self.tile[start..].iter_mut().step_by(self.rows);
+        let start = self.word * self.rows + self.row;
+        let mut words = self.tile.get_mut(start..).unwrap_or_default().iter_mut().step_by(self.rows);
+        let mut write = |word| words.next().map_or((), |to| *to = word);
         if self.mode == Mode::I16 {
-            let element = |x: u8| if self.is_signed { i16::from(x as i8) } else { i16::from(x) };
-            for (word, &[a, b]) in words.zip(&bytes.as_chunks().0[..len.div_ceil(2)]) {
-                *word = bytemuck::cast([element(a), element(b)]);
+            let mask = if self.is_signed { !0 } else { 0x00ff_00ff };
+            for pair in bytes.as_chunks::<2>().0 {
+                write(bytemuck::cast::<_, i32>(pair.map(|byte| i16::from(byte as i8))) & mask);
             }
-            self.word += len.div_ceil(2);
+            self.word += BLOCK / 2;
         } else {
-            for (word, &quad) in words.zip(&bytes.as_chunks().0[..len.div_ceil(4)]) {
-                *word = (u32::from_ne_bytes(quad) ^ flip) as i32;
+            for quad in bytes.as_chunks().0 {
+                write((u32::from_ne_bytes(*quad) ^ flip) as i32);
             }
-            self.word += len.div_ceil(4);
+            self.word += BLOCK / 4;
         }
-    }
-
-    /// Fills up the row. What stands there meets zeros of B.
-    fn end(&mut self) {
-        let start = (self.word * self.rows + self.row).min(self.tile.len());
-        self.tile[start..].iter_mut().step_by(self.rows).for_each(|word| *word = 0);
     }
 }
