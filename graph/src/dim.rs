@@ -56,15 +56,15 @@ impl Dim {
         Dim::Poly([Term { atoms: vec![atom], coefficient: 1 }].into())
     }
 
-    fn from_terms(mut terms: Vec<Term>) -> Dim {
-        terms.sort();
+    fn from_terms(terms: Vec<Term>) -> Dim {
         let mut sum: Vec<Term> = Vec::with_capacity(terms.len());
         for term in terms {
-            match sum.last_mut() {
-                Some(last) if last.atoms == term.atoms => {
-                    last.coefficient = last.coefficient.wrapping_add(term.coefficient);
+            let at = sum.partition_point(|t| t.atoms < term.atoms);
+            match sum.get_mut(at) {
+                Some(same) if same.atoms == term.atoms => {
+                    same.coefficient = same.coefficient.wrapping_add(term.coefficient);
                 }
-                _ => sum.push(term),
+                _ => sum.insert(at, term),
             }
         }
         sum.retain(|t| t.coefficient != 0);
@@ -119,8 +119,10 @@ impl Dim {
         let mut terms = Vec::new();
         for a in self.terms() {
             for b in &right {
-                let mut atoms = [a.atoms.as_slice(), b.atoms.as_slice()].concat();
-                atoms.sort();
+                let mut atoms = a.atoms.clone();
+                for atom in &b.atoms {
+                    atoms.insert(atoms.partition_point(|other| other < atom), atom.clone());
+                }
                 terms.push(Term { atoms, coefficient: a.coefficient.wrapping_mul(b.coefficient) });
             }
         }

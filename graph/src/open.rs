@@ -8,7 +8,7 @@
 use crate::error::{Error, Failure};
 use crate::infer::MAX_TRACKED;
 use crate::ir::{DType, Model, PortDim, Tensor};
-use crate::session::{Options, Outputs, Session};
+use crate::session::{Options, Outputs, Session, fed};
 use crate::tensor::TensorView;
 use bytes::Bytes;
 
@@ -75,20 +75,11 @@ impl OpenSession {
     }
 
     fn call(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<Fed>, Failure> {
-        let known = || self.model.inputs.iter().map(|p| format!("'{}'", p.name)).collect::<Vec<_>>().join(", ");
         let mut call = Vec::with_capacity(inputs.len());
         for port in &self.model.inputs {
-            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else {
-                return Err(Error::MissingInput { name: port.name.clone(), known: known() }.into());
-            };
-            let (given, wanted) = (tensor.data.dtype(), port.dtype.runtime());
-            if given != wanted {
-                return Err(
-                    Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() }.into()
-                );
-            }
+            let tensor = fed(port, &self.model.inputs, inputs)?;
             let is_shape = tensor.shape.len() <= 1 && tensor.data.len() <= MAX_TRACKED;
-            let constant = (is_shape && matches!(given, DType::I64 | DType::I32))
+            let constant = (is_shape && matches!(tensor.data.dtype(), DType::I64 | DType::I32))
                 .then(|| Bytes::copy_from_slice(tensor.data.bytes()));
             call.push(Fed { shape: tensor.shape.to_vec(), constant });
         }

@@ -375,29 +375,29 @@ impl<'a> Planner<'a> {
 
     /// Gives every block its offset and returns the size of the arena.
     fn assign(&mut self) -> u64 {
-        let mut by_size: Vec<usize> = (0..self.blocks.len()).collect();
-        by_size.sort_by_key(|&b| std::cmp::Reverse(self.blocks[b].bytes));
-        let mut placed: Vec<usize> = Vec::new();
+        let blocks = &mut self.blocks;
+        let mut by_size: Vec<usize> = Vec::with_capacity(blocks.len());
+        for (b, block) in blocks.iter().enumerate() {
+            by_size.insert(by_size.partition_point(|&other| blocks[other].bytes >= block.bytes), b);
+        }
+        // By offset.
+        let mut placed: Vec<usize> = Vec::with_capacity(blocks.len());
         let mut arena = 0u64;
         for b in by_size {
-            let block = &self.blocks[b];
-            let mut taken: Vec<Range<usize>> = placed
-                .iter()
-                .map(|&p| &self.blocks[p])
-                .filter(|p| p.born <= block.dies && block.born <= p.dies && p.bytes > 0)
-                .map(|p| p.offset..p.offset.saturating_add(p.bytes).saturating_add(ALIGN - 1) / ALIGN * ALIGN)
-                .collect();
-            taken.sort_by_key(|r| r.start);
+            let Block { bytes, born, dies, .. } = blocks[b];
             let mut offset = 0usize;
-            for range in taken {
-                if range.start.saturating_sub(offset) >= block.bytes && range.start >= offset {
-                    break;
+            for other in placed.iter().map(|&p| &blocks[p]) {
+                if other.born <= dies && born <= other.dies && other.bytes > 0 {
+                    if other.offset >= offset.saturating_add(bytes) {
+                        break;
+                    }
+                    offset =
+                        offset.max(other.offset.saturating_add(other.bytes).saturating_add(ALIGN - 1) / ALIGN * ALIGN);
                 }
-                offset = offset.max(range.end);
             }
-            arena = arena.max(offset as u64 + block.bytes as u64);
-            self.blocks[b].offset = offset;
-            placed.push(b);
+            arena = arena.max(offset as u64 + bytes as u64);
+            blocks[b].offset = offset;
+            placed.insert(placed.partition_point(|&p| blocks[p].offset <= offset), b);
         }
         arena
     }

@@ -33,9 +33,9 @@ pub struct Session {
     fused: Vec<(&'static str, usize)>,
 }
 
-/// A plan with the symbol values that it is for; of the stacked model, if there is a number of tokens.
+/// A plan with the shapes of the inputs that it is for; of the stacked model, if there is a number of tokens.
 struct Cached {
-    values: Vec<usize>,
+    shapes: Vec<Vec<usize>>,
     tokens: Option<usize>,
     used: u64,
     plan: Plan,
@@ -118,9 +118,14 @@ impl Session {
             true => passes::run(&mut model, &options)?,
             false => passes::run_required(&mut model, literal)?,
         };
-        let mut limits = infer::symbolic(&model)?.limits;
-        limits.sort_by_key(|l| (l.0, l.1));
-        limits.dedup_by_key(|l| l.0);
+        let mut limits: Vec<Limit> = Vec::new();
+        for limit in infer::symbolic(&model)?.limits {
+            match limits.iter_mut().find(|known| known.0 == limit.0) {
+                Some(known) if known.1 > limit.1 => *known = limit,
+                Some(_) => {}
+                None => limits.push(limit),
+            }
+        }
         let symbols = infer::symbols(&model);
         let mut stacked = if options.optimize && !options.literal { stack::run(&model)? } else { None };
         let integers = Integers::new(&options)?;
@@ -177,7 +182,7 @@ impl Session {
         let Session { model, stacked, weights, plans, arena, literal, .. } = self;
         let Cached { plan, tokens, .. } = &plans[index];
         for (port, view) in model.inputs.iter().zip(&plan.inputs) {
-            if let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) {
+            if let Some(tensor) = find(inputs, &port.name) {
                 arena.bytes_mut()[view.range()].copy_from_slice(tensor.data.bytes());
             }
         }
@@ -201,36 +206,29 @@ impl Session {
     fn prepare(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<usize, Failure> {
         for (name, _) in inputs {
             if !self.model.inputs.iter().any(|p| p.name == *name) {
-                return Err(Error::UnknownInput { name: (*name).into(), known: self.known_inputs() }.into());
+                return Err(Error::UnknownInput { name: (*name).into(), known: names(&self.model.inputs) }.into());
             }
         }
         for port in &self.model.inputs {
-            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else {
-                return Err(Error::MissingInput { name: port.name.clone(), known: self.known_inputs() }.into());
-            };
-            let (given, wanted) = (tensor.data.dtype(), port.dtype.runtime());
-            if given != wanted {
-                return Err(
-                    Error::WrongType { name: port.name.clone(), given: given.name(), wanted: wanted.name() }.into()
-                );
-            }
-            let wrong = |reason: String| Error::WrongShape {
-                name: port.name.clone(),
-                given: format!("{:?}", tensor.shape),
-                reason,
-            };
+            let tensor = fed(port, &self.model.inputs, inputs)?;
+            let wrong = |reason| wrong_shape(port, tensor, reason);
             let count = tensor.shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d));
             if count != Some(tensor.data.len()) {
-                return Err(wrong(format!("its data has {} elements", tensor.data.len())).into());
+                return Err(wrong(format!("its data has {} elements", tensor.data.len())));
             }
             if count == Some(0) {
-                return Err(wrong("every dimension must be at least 1".into()).into());
+                return Err(wrong("every dimension must be at least 1".into()));
             }
         }
         let tokens = self.padding(inputs).and_then(|padding| padding.tokens());
         // An arena that could not be had leaves plans that do not fit.
         let fits = |c: &Cached| {
-            c.tokens == tokens && c.plan.arena <= self.arena.bytes().len() && self.matches(&c.values, inputs)
+            let is_alike = |(port, shape): (&Port, &Vec<usize>)| {
+                find(inputs, &port.name).is_some_and(|given| given.shape == shape)
+            };
+            c.tokens == tokens
+                && c.plan.arena <= self.arena.bytes().len()
+                && self.model.inputs.iter().zip(&c.shapes).all(is_alike)
         };
         if let Some(index) = self.plans.iter().position(fits) {
             let newest = self.plans.iter().map(|c| c.used).max().unwrap_or(0);
@@ -250,58 +248,36 @@ impl Session {
             self.plans.swap_remove(oldest);
         }
         let used = self.plans.iter().map(|c| c.used).max().unwrap_or(0) + 1;
-        self.plans.push(Cached { values, tokens, used, plan });
+        let given = self.model.inputs.iter().filter_map(|port| find(inputs, &port.name));
+        let shapes = given.map(|tensor| tensor.shape.to_vec()).collect();
+        self.plans.push(Cached { shapes, tokens, used, plan });
         Ok(self.plans.len() - 1)
-    }
-
-    fn known_inputs(&self) -> String {
-        let names: Vec<String> = self.model.inputs.iter().map(|p| format!("'{}'", p.name)).collect();
-        names.join(", ")
-    }
-
-    /// Whether a plan for these symbol values is one for these inputs.
-    fn matches(&self, values: &[usize], inputs: &[(&str, TensorView<'_>)]) -> bool {
-        self.model.inputs.iter().all(|port| {
-            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else { return false };
-            let dims = port.dims.as_deref().unwrap_or(&[]);
-            dims.len() == tensor.shape.len()
-                && dims.iter().zip(tensor.shape).all(|(dim, &size)| match dim {
-                    PortDim::Fixed(n) => *n == size,
-                    PortDim::Symbol(s) => {
-                        self.symbols.iter().position(|name| name == s).and_then(|i| values.get(i)) == Some(&size)
-                    }
-                })
-        })
     }
 
     /// What each symbol is in these inputs.
     fn symbol_values(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<usize>, Failure> {
         let mut values: Vec<Option<(usize, &str)>> = vec![None; self.symbols.len()];
         for port in &self.model.inputs {
-            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == port.name) else { continue };
-            let wrong = |reason: String| Error::WrongShape {
-                name: port.name.clone(),
-                given: format!("{:?}", tensor.shape),
-                reason,
-            };
+            let Some(tensor) = find(inputs, &port.name) else { continue };
+            let wrong = |reason| wrong_shape(port, tensor, reason);
             let dims = port.dims.as_deref().unwrap_or(&[]);
             if dims.len() != tensor.shape.len() {
-                return Err(wrong(format!("the model wants {}", show_dims(dims))).into());
+                return Err(wrong(format!("the model wants {}", show_dims(dims))));
             }
             for (dim, &size) in dims.iter().zip(tensor.shape) {
                 let PortDim::Symbol(name) = dim else {
                     if *dim != PortDim::Fixed(size) {
-                        return Err(wrong(format!("the model wants {}", show_dims(dims))).into());
+                        return Err(wrong(format!("the model wants {}", show_dims(dims))));
                     }
                     continue;
                 };
                 let Some(index) = self.symbols.iter().position(|s| s == name) else { continue };
                 if let Some(limit) = self.limits.iter().find(|l| l.0 as usize == index && size > l.1) {
-                    return Err(wrong(format!("'{name}' can be {} at most (node '{}')", limit.1, limit.2)).into());
+                    return Err(wrong(format!("'{name}' can be {} at most (node '{}')", limit.1, limit.2)));
                 }
                 match values[index] {
                     Some((other, from)) if other != size => {
-                        return Err(wrong(format!("'{name}' is {other} in input '{from}'")).into());
+                        return Err(wrong(format!("'{name}' is {other} in input '{from}'")));
                     }
                     _ => values[index] = Some((size, &port.name)),
                 }
@@ -313,11 +289,10 @@ impl Session {
     /// What the inputs say about padding, if there is a model that cares.
     fn padding<'a>(&self, inputs: &[(&str, TensorView<'a>)]) -> Option<Padding<'a>> {
         let stacked = self.stacked.as_ref()?;
-        let find =
-            |i: usize| inputs.iter().find(|(name, _)| *name == self.model.inputs[i].name).map(|(_, tensor)| tensor);
-        let &[texts, seq] = find(stacked.grid)?.shape else { return None };
+        let given = |i: usize| find(inputs, &self.model.inputs[i].name);
+        let &[texts, seq] = given(stacked.grid)?.shape else { return None };
         let flags = match stacked.mask {
-            Some(mask) => Some(find(mask).filter(|mask| mask.shape == [texts, seq])?.data),
+            Some(mask) => Some(given(mask).filter(|mask| mask.shape == [texts, seq])?.data),
             None => None,
         };
         Some(Padding { flags, texts, seq })
@@ -392,6 +367,42 @@ impl Session {
     }
 }
 
+/// The tensor of this name.
+fn find<'t, 'a>(inputs: &'t [(&str, TensorView<'a>)], name: &str) -> Option<&'t TensorView<'a>> {
+    inputs.iter().find(|(given, _)| *given == name).map(|(_, tensor)| tensor)
+}
+
+/// The tensor that a call gives for `port`, one of `ports`, of the type that it wants.
+pub(crate) fn fed<'t, 'a>(
+    port: &Port,
+    ports: &[Port],
+    inputs: &'t [(&str, TensorView<'a>)],
+) -> Result<&'t TensorView<'a>, Failure> {
+    let name = || port.name.clone();
+    let Some(tensor) = find(inputs, &port.name) else {
+        return Err(Error::MissingInput { name: name(), known: names(ports) }.into());
+    };
+    let (given, wanted) = (tensor.data.dtype(), port.dtype.runtime());
+    if given != wanted {
+        return Err(Error::WrongType { name: name(), given: given.name(), wanted: wanted.name() }.into());
+    }
+    Ok(tensor)
+}
+
+fn names(ports: &[Port]) -> String {
+    let mut names = String::new();
+    for port in ports {
+        names.push_str(if names.is_empty() { "'" } else { ", '" });
+        names.push_str(&port.name);
+        names.push('\'');
+    }
+    names
+}
+
+fn wrong_shape(port: &Port, tensor: &TensorView, reason: String) -> Failure {
+    Error::WrongShape { name: port.name.clone(), given: format!("{:?}", tensor.shape), reason }.into()
+}
+
 /// Packs the constants that two forms of a model read, each once.
 fn take_weights(
     model: &mut Model,
@@ -450,12 +461,14 @@ fn show<'s>(session: &'s Session, plan: &'s Plan, view: &'s View) -> TensorView<
 }
 
 fn show_dims(dims: &[PortDim]) -> String {
-    let names: Vec<String> = dims
-        .iter()
-        .map(|d| match d {
-            PortDim::Fixed(n) => n.to_string(),
-            PortDim::Symbol(s) => s.clone(),
-        })
-        .collect();
-    format!("[{}]", names.join(", "))
+    let mut shown = String::from("[");
+    for (i, dim) in dims.iter().enumerate() {
+        shown.push_str(if i > 0 { ", " } else { "" });
+        match dim {
+            PortDim::Fixed(n) => shown.push_str(&n.to_string()),
+            PortDim::Symbol(name) => shown.push_str(name),
+        }
+    }
+    shown.push(']');
+    shown
 }

@@ -151,6 +151,11 @@ pub fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
 
 /// A shape as people write it.
 pub fn show(shape: &[Dim]) -> String {
-    let dims: Vec<String> = shape.iter().map(|d| d.to_string()).collect();
-    format!("[{}]", dims.join(", "))
+    let mut shown = String::from("[");
+    for (i, dim) in shape.iter().enumerate() {
+        shown.push_str(if i > 0 { ", " } else { "" });
+        shown.push_str(&dim.to_string());
+    }
+    shown.push(']');
+    shown
 }

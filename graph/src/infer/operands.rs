@@ -88,16 +88,12 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn reduced(&self, rank: usize) -> Known<Vec<usize>> {
-        let mut axes = match self.has(1) {
+        let axes = match self.has(1) {
             true => self.axes(&known!(self.numbers(1)), rank)?,
             false => Vec::new(),
         };
-        if axes.is_empty() && !matches!(self.node.op, Op::Reduce { noop_with_empty_axes: true, .. }) {
-            axes = (0..rank).collect();
-        }
-        axes.sort_unstable();
-        axes.dedup();
-        Ok(Some(axes))
+        let all = axes.is_empty() && !matches!(self.node.op, Op::Reduce { noop_with_empty_axes: true, .. });
+        Ok(Some((0..rank).filter(|axis| all || axes.contains(axis)).collect()))
     }
 
     pub(super) fn pads(&self, rank: usize) -> Known<(Vec<usize>, Vec<Dim>)> {

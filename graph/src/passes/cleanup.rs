@@ -1,10 +1,9 @@
 //! Dead code, common subexpressions, and operators that do nothing.
 
 use super::rewrite::{Draft, Matcher};
-use crate::SortedMap;
 use crate::error::Failure;
 use crate::infer::MAX_TRACKED;
-use crate::ir::{Model, Node, Op, ValueId};
+use crate::ir::{Model, Node, Op, Tensor, ValueId};
 
 /// Removes nodes whose results nobody reads, and constants likewise.
 pub fn dead_code(model: &mut Model) -> usize {
@@ -25,34 +24,32 @@ pub fn dead_code(model: &mut Model) -> usize {
 pub fn common_subexpressions(model: &mut Model) -> usize {
     let mut same = Renaming::new(model);
     // Equal small constants first, so that the nodes that read them become equal.
-    let mut first: SortedMap<(&[usize], &[u8]), ValueId> = SortedMap::new();
-    for (id, tensor) in &model.constants {
-        let id = *id;
-        if tensor.len() <= MAX_TRACKED {
-            let twin = *first.get_or_insert_with((&tensor.shape, &tensor.data), || id);
-            if twin != id && model.constants[&twin].dtype == tensor.dtype {
-                same.rename(id, twin);
-            }
+    let mut different: Vec<(ValueId, &Tensor)> = Vec::new();
+    for (id, tensor) in model.constants.iter().filter(|(_, tensor)| tensor.len() <= MAX_TRACKED) {
+        match different.iter().find(|(_, other)| *other == tensor) {
+            Some((twin, _)) => same.rename(*id, *twin),
+            None => different.push((*id, tensor)),
         }
     }
     let mut count = 0;
-    let mut known: SortedMap<Vec<Option<ValueId>>, Vec<usize>> = SortedMap::new();
+    // By first operand; the first list is of nodes that have none.
+    let mut known: Vec<Vec<usize>> = vec![Vec::new(); model.value_count as usize + 1];
     for i in 0..model.nodes.len() {
         same.apply(&mut model.nodes[i]);
         let node = &model.nodes[i];
-        let bucket = known.get_or_insert_with(node.inputs.clone(), Vec::new);
+        let alike = &mut known[node.input(0).map_or(0, |id| id.index() + 1)];
         let is_twin = |other: &&usize| {
             let other = &model.nodes[**other];
-            other.op == node.op && other.outputs.len() == node.outputs.len()
+            other.inputs == node.inputs && other.op == node.op && other.outputs.len() == node.outputs.len()
         };
-        match bucket.iter().find(is_twin) {
+        match alike.iter().find(is_twin) {
             Some(&twin) => {
                 for (id, first) in node.outputs.iter().zip(&model.nodes[twin].outputs) {
                     same.rename(*id, *first);
                 }
                 count += 1;
             }
-            None => bucket.push(i),
+            None => alike.push(i),
         }
     }
     same.finish(model);

@@ -64,11 +64,8 @@ fn gelu(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
         }
     })?;
     // x may be a product itself, so the factors are taken again, down to x only.
-    let mut all = product(m, output, Some(x), DEPTH);
-    all.values.sort_unstable();
-    let mut wanted = vec![x, gate];
-    wanted.sort_unstable();
-    if all.values != wanted || !is_close(all.scale, 0.5) {
+    let all = product(m, output, Some(x), DEPTH);
+    if (all.values != [x, gate] && all.values != [gate, x]) || !is_close(all.scale, 0.5) {
         return None;
     }
     fresh.finish(Op::Unary(op), &[x], output, &node.name);

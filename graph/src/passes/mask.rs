@@ -27,15 +27,19 @@ impl Padding {
         let Some([batch, seq, _]) = attentions.first().and_then(|n| m.shape(n.input(0)?)) else { return Ok(None) };
         let is_grid = |port: &Port| m.shape(port.value).is_some_and(|shape| shape == [batch.clone(), seq.clone()]);
         let Some(grid) = model.inputs.iter().position(is_grid) else { return Ok(None) };
-        let mut masks: Vec<ValueId> = attentions.iter().filter_map(|n| n.input(3)).collect();
-        if masks.is_empty() {
+        let unmasked = attentions.iter().filter(|n| n.input(3).is_none()).count();
+        if unmasked == attentions.len() {
             return Ok(Some(Padding { mask: None, grid, hides_only: true }));
         }
-        if masks.len() < attentions.len() {
+        if unmasked > 0 {
             return Ok(None);
         }
-        masks.sort_unstable();
-        masks.dedup();
+        let mut masks: Vec<ValueId> = Vec::new();
+        for id in attentions.iter().filter_map(|n| n.input(3)) {
+            if !masks.contains(&id) {
+                masks.push(id);
+            }
+        }
         // What the masks are made of.
         let mut wanted = vec![false; model.value_count as usize];
         masks.iter().for_each(|id| wanted[id.index()] = true);
