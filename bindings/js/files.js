@@ -17,11 +17,11 @@ const SUFFIXES = {
 const PREFERRED = ['q8', 'int8', 'uint8', 'fp32', 'fp16', 'q4', 'q4f16', 'bnb4'];
 
 /**
- * The files of a classifier: `{ model, config, tokenizer, vocab, tokenizerConfig }`, bytes or undefined; the model's
- * `path` and `dtype`; `beside`, which gives files that the model names, and `where` it looks for them; `end`, to be
- * called when all is well.
+ * The files of a classifier: `{ config, tokenizer, vocab, tokenizerConfig }`, bytes or undefined; the `path` and `dtype` of
+ * the model, which goes into `intake`; `beside`, which gives files that the model names, and `where` it looks for them;
+ * `end`, to be called when all is well.
  */
-export async function readModel(source, options = {}) {
+export async function readModel(source, options, intake) {
   const { subfolder, model_file_name: stem = 'model' } = options;
   for (const [name, value] of Object.entries({ subfolder, model_file_name: stem })) {
     if (value !== undefined && typeof value !== 'string') {
@@ -44,7 +44,7 @@ export async function readModel(source, options = {}) {
       .filter((dtype) => Object.hasOwn(SUFFIXES, dtype))
       .map((dtype) => ({ dtype, place, path: `${place}${stem}${SUFFIXES[dtype]}.onnx` })),
   );
-  const [found, [tokenizer, tokenizerConfig]] = await Promise.all([config && first(folder, models), rest]);
+  const [found, [tokenizer, tokenizerConfig]] = await Promise.all([config && first(folder, models, intake), rest]);
   const vocab = tokenizer ? undefined : await folder.read('vocab.txt');
   const missing =
     (!config && 'config.json') ||
@@ -71,10 +71,9 @@ function preset(config) {
   }
 }
 
-async function first(folder, models) {
+async function first(folder, models, intake) {
   for (const candidate of models) {
-    const model = await folder.read(candidate.path);
-    if (model) return { ...candidate, model };
+    if (await folder.read(candidate.path, undefined, intake)) return candidate;
   }
   return undefined;
 }
@@ -84,7 +83,7 @@ async function open(source, options) {
   if (typeof source === 'string' || source instanceof URL) {
     const folder = asFolder(await toUrl(source));
     const { how, end } = transfer(options);
-    return { name: folder.href, read: (path) => read(within(folder, path), how(path)), end };
+    return { name: folder.href, read: (path, _, intake) => read(within(folder, path), { ...how(path), intake }), end };
   }
   if (typeof source !== 'object' || source === null || Array.isArray(source)) {
     throw new TypeError(`the source must be a URL, a path or an object of files, got ${kind(source)}`);
@@ -92,6 +91,6 @@ async function open(source, options) {
   const name = 'the object of files';
   const { how, end } = transfer(options);
   // A file beside the model goes by its own name, too.
-  const find = (path, name) => toBytes(source[path] ?? source[name], path, how(path));
-  return { name, read: async (path, name = path) => find(path, name), end };
+  const find = (path, name, intake) => toBytes(source[path] ?? source[name], path, { ...how(path), intake });
+  return { name, read: async (path, name = path, intake) => find(path, name, intake), end };
 }

@@ -10,7 +10,7 @@ import { isShared, read, toBytes, within } from './read.js';
 import { Tensor, isTensor } from './tensor.js';
 import * as threads from './threads.js';
 import { Session } from './wasm.js';
-import { assemble, sessionOptions, toInfo } from './weights.js';
+import { Intake, assemble, sessionOptions, toInfo } from './weights.js';
 import { kind, toUrl } from './where.js';
 
 export { FourlaneError, Tensor };
@@ -50,7 +50,8 @@ export class InferenceSession {
     const ignored = unmet(options);
     const given = externalFiles(options.externalData ?? []);
     const url = held ? undefined : await toUrl(model);
-    const [bytes] = await Promise.all([held ?? fileAt(url), load(engineOptions())]);
+    const engine = load(engineOptions());
+    const intake = new Intake(engine);
     const folder = url && new URL('.', url);
     const beside = async (location) => {
       if (given.has(location)) return externalFile(location, given.get(location));
@@ -59,7 +60,12 @@ export class InferenceSession {
     const names = given.size > 0 ? `, which has '${[...given.keys()].join("', '")}'` : '';
     const where = `in options.externalData${names}${folder ? ` and not in ${folder.href}` : ''}`;
     const make = (file) => new Session(file, ...session);
-    return new InferenceSession(await assemble('session', bytes, beside, where, make), ignored);
+    try {
+      await Promise.all([held ? toBytes(held, 'model', { intake }) : fileAt(url, { intake }), engine]);
+      return new InferenceSession(await assemble('session', intake, beside, where, make), ignored);
+    } finally {
+      intake.free();
+    }
   }
 
   /** `run(feeds, options)` or `run(feeds, fetches, options)`. */
@@ -193,8 +199,8 @@ function toMetadata([name, type, ...shape]) {
   return { name, isTensor: true, type, shape };
 }
 
-async function fileAt(url) {
-  const bytes = await read(url);
+async function fileAt(url, how) {
+  const bytes = await read(url, how);
   if (bytes === undefined) throw new FourlaneError('missing-file', `there is no file at ${url.href}`);
   return bytes;
 }
@@ -211,7 +217,7 @@ function externalFiles(list) {
 }
 
 function externalFile(path, data) {
-  return typeof data === 'string' ? toUrl(data).then(fileAt) : toBytes(data, path);
+  return typeof data === 'string' ? toUrl(data).then((url) => fileAt(url)) : toBytes(data, path);
 }
 
 export default { InferenceSession, Tensor, env };

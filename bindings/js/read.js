@@ -9,27 +9,21 @@ export { isShared } from './held.js';
 // How often a download that breaks off is taken up again, and after how many milliseconds, twice as many each time.
 const RETRIES = 3;
 const PAUSE = 200;
+// Of a file that is handed over in parts.
+const PART = 1 << 18;
 
 /**
  * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page, or with one
  * to log in at, counts as having nothing.
  *
  * `how.signal` breaks off; `how.report(loaded, total, isDone)` hears of the bytes that came; `how.cache` names a cache of
- * the Cache API to look into first; `how.check(bytes)` throws if they are not the right ones.
+ * the Cache API to look into first; `how.check(bytes)` throws if they are not the right ones. With `how.intake` (see
+ * weights.js) the bytes go there, if possible while they come, and this resolves to it instead.
  */
 export async function read(url, how = {}) {
   how.signal?.throwIfAborted();
-  if (url.protocol === 'file:' && isNode) {
-    const { readFile } = await nodeModule('fs/promises');
-    const bytes = await readFile(url, { signal: how.signal }).catch((error) => {
-      if (error.code === 'ENOENT') return undefined;
-      how.signal?.throwIfAborted();
-      throw new FourlaneError('load-failed', `${url.href} cannot be read: ${error.message}`, { cause: error });
-    });
-    return finished(bytes, how);
-  }
   // Caches are for https, and for pages that may keep things.
-  const cache = how.cache && (await globalThis.caches?.open(how.cache).catch(() => undefined));
+  const cache = how.cache && !isFile(url) && (await globalThis.caches?.open(how.cache).catch(() => undefined));
   const kept = await cache?.match(url.href);
   if (kept) {
     try {
@@ -38,17 +32,110 @@ export async function read(url, how = {}) {
       await cache.delete(url.href); // of an older model
     }
   }
-  const bytes = await finished(await download(url, how), how);
-  if (bytes) await cache?.put(url.href, new Response(bytes)).catch(() => {}); // there may be no room
-  return bytes;
+  if (how.intake && !how.check && !cache) {
+    const length = await fill(how.intake, url, how);
+    if (length === undefined) return undefined;
+    how.report?.(length, length, true);
+    return how.intake;
+  }
+  const whole = new Whole();
+  if ((await fill(whole, url, how)) === undefined) return undefined;
+  const bytes = whole.take();
+  const result = await finished(bytes, how);
+  await cache?.put(url.href, new Response(bytes)).catch(() => {}); // there may be no room
+  return result;
 }
 
-async function finished(bytes, { check, report }) {
-  if (bytes) {
-    await check?.(bytes);
-    report?.(bytes.length, bytes.length, true);
+function isFile(url) {
+  return url.protocol === 'file:' && isNode;
+}
+
+async function finished(bytes, { check, report, intake }) {
+  await check?.(bytes);
+  report?.(bytes.length, bytes.length, true);
+  if (!intake) return bytes;
+  await intake.begin(bytes.length);
+  intake.feed(bytes);
+  return intake;
+}
+
+/** An intake that keeps all bytes. */
+class Whole {
+  #bytes;
+  #length;
+
+  begin(length) {
+    this.#bytes = new Uint8Array(length);
+    this.#length = 0;
   }
-  return bytes;
+
+  feed(part) {
+    const length = this.#length + part.length;
+    if (length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    this.#bytes.set(part, this.#length);
+    this.#length = length;
+  }
+
+  take() {
+    return this.#bytes.subarray(0, this.#length);
+  }
+}
+
+/** Gives an intake all that is at a URL while it comes; resolves to the number of bytes, or to undefined if there is nothing. */
+async function fill(intake, url, how) {
+  let first; // what is held back until it shows whether it is a page
+  let length;
+  let loaded;
+  const begin = async () => {
+    if (!isFile(url) && isPage(first)) return false;
+    await intake.begin(length);
+    intake.feed(first);
+    first = undefined;
+    return true;
+  };
+  for await (const { total, part } of isFile(url) ? fileParts(url, how) : parts(url, how)) {
+    if (!part) {
+      [first, length, loaded] = [new Uint8Array(0), total, 0];
+      continue;
+    }
+    loaded += part.length;
+    if (!first) {
+      intake.feed(part);
+    } else {
+      first = first.length > 0 ? Uint8Array.of(...first, ...part) : part;
+      if (first.length >= PAGE && !(await begin())) return undefined;
+    }
+  }
+  return first && !(await begin()) ? undefined : loaded;
+}
+
+/** A file of Node's, as `parts` has it. */
+async function* fileParts(url, { signal, report }) {
+  const { open } = await nodeModule('fs/promises');
+  let file;
+  try {
+    file = await open(url);
+    const { size: total } = await file.stat();
+    yield { total };
+    for (let loaded = 0; ; ) {
+      const { bytesRead, buffer } = await file.read(new Uint8Array(PART));
+      signal?.throwIfAborted();
+      if (bytesRead === 0) return;
+      loaded += bytesRead;
+      report?.(loaded, Math.max(total, loaded));
+      yield { part: buffer.subarray(0, bytesRead) };
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error.code === 'ENOENT') return;
+    throw new FourlaneError('load-failed', `${url.href} cannot be read: ${error.message}`, { cause: error });
+  } finally {
+    await file?.close();
+  }
 }
 
 /** A Response with something in it; undefined if there is nothing. */
@@ -66,9 +153,12 @@ export async function request(url, init) {
   return headers.get('content-type')?.startsWith('text/html') ? undefined : response;
 }
 
+// By so many bytes a page is known.
+const PAGE = 9;
+
 /** Whether it is HTML, which a server has not called so. */
 function isPage(bytes) {
-  return /^<(!doctype|html)/i.test(new TextDecoder().decode(bytes.subarray(0, 9)));
+  return /^<(!doctype|html)/i.test(new TextDecoder().decode(bytes.subarray(0, PAGE)));
 }
 
 /** What a page is not told about a failure, but can guess. */
@@ -79,9 +169,11 @@ function hint(url) {
   return `; the server must be reachable and allow requests from ${here} (CORS)`;
 }
 
-/** All bytes; a connection that breaks is taken up where it broke, if the server can and has the same file still. */
-async function download(url, { signal, report }) {
-  let bytes = new Uint8Array(0);
+/**
+ * What comes from a URL: `{ total }` (0 if it is not said), then `{ part }` after `{ part }`. A connection that breaks is
+ * taken up where it broke, if the server can and has the same file still, or all begins again with `{ total }`.
+ */
+async function* parts(url, { signal, report }) {
   let loaded = 0;
   let total = 0;
   let version;
@@ -92,7 +184,7 @@ async function download(url, { signal, report }) {
       if (loaded === 0) throw error;
       problem = error; // and gone the next time, perhaps
     });
-    if (!response && !problem) return undefined;
+    if (!response && !problem) return;
     if (response) {
       const { headers, status } = response;
       const found = headers.get('etag') ?? headers.get('last-modified');
@@ -101,23 +193,23 @@ async function download(url, { signal, report }) {
         loaded = 0;
         version = found;
         total = Number(headers.get('content-length')); // 0 if it is not said
-        bytes = new Uint8Array(total);
+        yield { total };
       }
     }
-    for (const reader = response?.body.getReader(); reader; ) {
-      const { done, value, error } = await reader.read().catch((error) => ({ done: true, error }));
-      problem = error;
-      if (done) break;
-      if (loaded + value.length > bytes.length) {
-        const larger = new Uint8Array(Math.max(loaded + value.length, 2 * bytes.length));
-        larger.set(bytes);
-        bytes = larger;
+    const reader = response?.body?.getReader();
+    try {
+      while (reader) {
+        const { done, value, error } = await reader.read().catch((error) => ({ done: true, error }));
+        problem = error;
+        if (done) break;
+        loaded += value.length;
+        report?.(loaded, Math.max(total, loaded));
+        yield { part: value };
       }
-      bytes.set(value, loaded);
-      loaded += value.length;
-      report?.(loaded, Math.max(total, loaded));
+    } finally {
+      reader?.cancel().catch(() => {}); // if nobody wants the rest
     }
-    if (!problem && loaded >= total) return isPage(bytes) ? undefined : bytes.subarray(0, loaded);
+    if (!problem && loaded >= total) return;
     signal?.throwIfAborted();
     if (retry === RETRIES || loaded === 0 || !version) {
       const part = total ? `${loaded} of ${total}` : loaded;

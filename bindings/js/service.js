@@ -6,7 +6,7 @@ import { info, load } from './engine.js';
 import { readModel } from './files.js';
 import model from './model.js';
 import { Classifier } from './wasm.js';
-import { assemble, sessionOptions, toInfo } from './weights.js';
+import { Intake, assemble, sessionOptions, toInfo } from './weights.js';
 
 export { load };
 
@@ -17,12 +17,15 @@ export async function open(id, source, options, report) {
   const controller = new AbortController();
   const { signal } = controller;
   const pipeline = { controller };
+  let intake;
   pipelines.set(id, pipeline);
   try {
     const session = sessionOptions(options);
-    const [files] = await Promise.all([readModel(source ?? model(), { ...options, signal, report }), load(options)]);
-    const { model: bytes, beside, where, path, dtype, config, tokenizer, vocab, tokenizerConfig } = files;
-    pipeline.owned = await assemble('pipeline', bytes, beside, where, (file) => {
+    const engine = load(options);
+    intake = new Intake(engine);
+    const [files] = await Promise.all([readModel(source ?? model(), { ...options, signal, report }, intake), engine]);
+    const { beside, where, path, dtype, config, tokenizer, vocab, tokenizerConfig } = files;
+    pipeline.owned = await assemble('pipeline', intake, beside, where, (file) => {
       signal.throwIfAborted();
       return new Classifier(file, ...session, config, tokenizer, vocab, tokenizerConfig);
     });
@@ -35,6 +38,8 @@ export async function open(id, source, options, report) {
     pipelines.delete(id);
     pipeline.owned?.free();
     throw error;
+  } finally {
+    intake?.free();
   }
 }
 

@@ -5,25 +5,53 @@ import { FourlaneError } from './errors.js';
 import { ModelFile } from './wasm.js';
 import { kind } from './where.js';
 
-/**
- * Makes a `what` of a model by calling `make(file)`. `beside(location)` gives the bytes of a file that the model names,
- * or undefined if it is not `where` it should be.
- */
-export async function assemble(what, model, beside, where, make) {
-  const file = new Owned('model', () => new ModelFile(model.length));
-  try {
-    file.use((file) => file.feed(model));
-    const locations = file.use((file) => file.external_files());
-    const contents = await Promise.all(locations.map(beside));
-    const missing = locations.find((_, i) => contents[i] === undefined);
-    if (missing !== undefined) {
-      throw new FourlaneError('missing-file', `the model has weights in a file '${missing}', which is not ${where}`);
-    }
-    file.use((file) => locations.forEach((location, i) => file.add(location, contents[i])));
-    return new Owned(what, () => make(file.take()));
-  } finally {
-    file.free();
+/** Takes a model's bytes while they come: the engine keeps each tensor as soon as it is there. */
+export class Intake {
+  #engine;
+  #file;
+  #isOver = false;
+
+  /** `engine` resolves when there is one. */
+  constructor(engine) {
+    this.#engine = engine;
   }
+
+  /** Begins, perhaps again, with a file of so many bytes; 0 if nobody knows. */
+  async begin(length) {
+    await this.#engine;
+    this.#file?.free();
+    if (this.#isOver) throw new Error('the model is not wanted any more');
+    this.#file = new Owned('model', () => new ModelFile(length || undefined));
+  }
+
+  feed(bytes) {
+    this.#file.use((file) => file.feed(bytes));
+  }
+
+  get file() {
+    return this.#file;
+  }
+
+  /** Ends the taking; what has been made of the model stays. */
+  free() {
+    this.#isOver = true;
+    this.#file?.free();
+  }
+}
+
+/**
+ * Makes a `what` of the model in an intake by calling `make(file)`. `beside(location)` gives the bytes of a file that the
+ * model names, or undefined if it is not `where` it should be.
+ */
+export async function assemble(what, { file }, beside, where, make) {
+  const locations = file.use((file) => file.external_files());
+  const contents = await Promise.all(locations.map(beside));
+  const missing = locations.find((_, i) => contents[i] === undefined);
+  if (missing !== undefined) {
+    throw new FourlaneError('missing-file', `the model has weights in a file '${missing}', which is not ${where}`);
+  }
+  file.use((file) => locations.forEach((location, i) => file.add(location, contents[i])));
+  return new Owned(what, () => make(file.take()));
 }
 
 /** The options of a session, as its constructor takes them. */

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { info, pipeline } from 'fourlane';
 import { InferenceSession } from 'fourlane/ort';
-import { MODEL, failure, modelFile } from './support.js';
+import { MODEL, exported, failure, modelFile } from './support.js';
 
 const PATH = 'onnx/model_quantized.onnx';
 const FILES = Object.fromEntries(['config.json', 'tokenizer.json', PATH].map((name) => [name, modelFile(name)]));
@@ -151,6 +152,52 @@ test('answers of every kind', async () => {
   special = { [PATH]: html };
   await assert.rejects(InferenceSession.create(base + PATH), failure('missing-file', /no file at http/));
   await assert.rejects(pipeline('sentiment-analysis', 'http://127.0.0.1:9/'), failure('load-failed', /cannot be fetched/));
+});
+
+test('a model is read while it comes', async () => {
+  // How large the engine's memory is tells what it has taken: without a length it takes nothing ahead.
+  const other = exported()[PATH];
+  const probe = await InferenceSession.create(other);
+  const size = () => probe.info().engineBytes;
+  const before = size();
+  let finish;
+  const slow = (_, response) => {
+    response.writeHead(200).write(model.subarray(0, -100));
+    finish = () => response.end(model.subarray(-100));
+  };
+  [special, asked] = [{ [PATH]: slow }, []];
+  const loading = InferenceSession.create(base + PATH);
+  for (let i = 0; i < 1000 && size() < before + 0.9 * model.length; i += 1) await setTimeout(10);
+  const taken = size() - before;
+  assert.ok(taken >= 0.9 * model.length, `${taken} of ${model.length} bytes are with the engine before the last ones come`);
+  finish();
+  const session = await loading;
+  assert.deepEqual(session.outputNames, ['logits']);
+  // What is packed takes the place of what has come.
+  assert.ok(size() - before < 1.3 * model.length, `${size() - before} bytes in the end`);
+  await session.release();
+
+  // What is no model is not fetched to its end.
+  let isClosed = false;
+  const wrong = (request, response) => {
+    response.on('close', () => (isClosed = true)).writeHead(200, { 'content-length': 1e9 }).write(Buffer.alloc(1e5, 7));
+  };
+  special = { [PATH]: wrong };
+  await assert.rejects(InferenceSession.create(base + PATH), failure('invalid-model', /not an ONNX file/));
+  for (let i = 0; i < 100 && !isClosed; i += 1) await setTimeout(10);
+  assert.ok(isClosed, 'the connection is given up');
+  await probe.release();
+});
+
+test('a file is read in parts, too', async () => {
+  const session = await InferenceSession.create(new URL(PATH, MODEL));
+  assert.deepEqual(session.outputNames, ['logits']);
+  await session.release();
+  const missing = InferenceSession.create(new URL('onnx/none.onnx', MODEL));
+  await assert.rejects(missing, failure('missing-file', /no file at file:.*none\.onnx/));
+  await assert.rejects(InferenceSession.create(new URL('onnx/', MODEL)), failure('load-failed', /onnx\/ cannot be read/));
+  const page = new URL('README.md', MODEL);
+  await assert.rejects(InferenceSession.create(page), failure('invalid-model', /not an ONNX file/));
 });
 
 test('integrity', async () => {
