@@ -122,7 +122,11 @@ pub(crate) fn pack_panels<T: Copy + Default>(
         }
         for (r, row) in rest.iter_mut().enumerate() {
             let start = (r + fours.len() * LANES) * row_stride + j * col_stride;
-            *row = from_fn(|c| if c < width { b[start + c * col_stride] } else { T::default() });
+            // One by one, and not unrolled: seldom.
+            *row = [T::default(); NR];
+            for c in 0..width {
+                row[c] = b[start + c * col_stride];
+            }
         }
     }
 }
@@ -142,7 +146,10 @@ fn pack_rows<T: Copy + Default>(k: usize, n: usize, b: &[T], row_stride: usize, 
                 let from = &rows[r * row_stride + j..];
                 match from.first_chunk() {
                     Some(from) if j + NR <= n => *row = *from,
-                    _ => *row = from_fn(|c| if j + c < n { from[c] } else { T::default() }),
+                    _ => {
+                        *row = [T::default(); NR];
+                        row[..n - j].copy_from_slice(&from[..n - j]);
+                    }
                 }
             }
         }

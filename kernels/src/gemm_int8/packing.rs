@@ -203,35 +203,24 @@ impl Packing {
         trailer[4..].copy_from_slice(&self.offset.to_le_bytes());
         let sums = sums.as_chunks_mut::<{ 4 * NR }>().0;
         match self.mode {
-            Mode::I16 => self.pack_panels(Eight::pairs, &matrix, panels, sums),
-            Mode::Sdot | Mode::Usdot => self.pack_panels(Eight::quads, &matrix, panels, sums),
+            Mode::I16 | Mode::Sdot | Mode::Usdot => self.pack_panels(&matrix, panels, sums),
             Mode::Maddubs => self.pack_steps(&matrix, panels, sums),
         }
     }
 
-    /// Neighbouring `k` of a column beside each other, as `interleave` has them.
-    fn pack_panels(
-        &self,
-        interleave: impl Fn(&Eight) -> [I8x16; 4],
-        matrix: &Matrix,
-        panels: &mut [u8],
-        sums: &mut [[u8; 4 * NR]],
-    ) {
+    /// Neighbouring `k` of a column beside each other, as many as the mode takes together.
+    fn pack_panels(&self, matrix: &Matrix, panels: &mut [u8], sums: &mut [[u8; 4 * NR]]) {
         let len = panel_len(self.mode, self.k);
         for (p, sums) in sums.iter_mut().enumerate() {
             let mut columns = Columns::default();
-            let (eights, rest) = panels[p * len..][..len].as_chunks_mut::<EIGHT>();
-            let mut next = |e: usize| {
+            for (e, to) in panels[p * len..][..len].chunks_mut(EIGHT).enumerate() {
                 let eight = matrix.eight(8 * e, p * NR, self.offset);
                 columns.add(&eight);
-                bytes(interleave(&eight))
-            };
-            let count = eights.len();
-            for (e, to) in eights.iter_mut().enumerate() {
-                *to = next(e);
-            }
-            if !rest.is_empty() {
-                rest.copy_from_slice(&next(count)[..rest.len()]);
+                let all = bytes::<EIGHT>(if self.mode == Mode::I16 { eight.pairs() } else { eight.quads() });
+                match to.first_chunk_mut() {
+                    Some(to) => *to = all,
+                    None => to.copy_from_slice(&all[..to.len()]),
+                }
             }
             *sums = columns.bytes();
         }
