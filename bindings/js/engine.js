@@ -128,9 +128,8 @@ export async function compiled(file, { wasmPath, wasmBinary }) {
 /** Compiles while the bytes come, if the server says what they are. */
 async function compile(source) {
   if (source instanceof WebAssembly.Module) return source;
-  // Bytes first: to ask for `Response` makes Node load all that it has for the network, which takes longer than the rest.
-  if (ArrayBuffer.isView(source) || source instanceof ArrayBuffer) return WebAssembly.compile(source);
-  if (!(source instanceof Response)) return WebAssembly.compile(source);
+  // To ask for `Response` would make Node load all that it has for the network, which takes longer than the rest.
+  if (!source.headers) return WebAssembly.compile(source);
   if (source.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(source);
   return WebAssembly.compile(await source.arrayBuffer());
 }

@@ -52,7 +52,7 @@ export async function readModel(source, options, intake) {
     (!found && `model file (${models.map(({ path }) => path).join(', ')})`);
   if (missing) throw new FourlaneError('missing-file', `${folder.name} has no ${missing}`);
   const { place, ...model } = found;
-  const beside = (location) => folder.read(place + location, location);
+  const beside = (location) => folder.read(place + location, undefined, location);
   const where = `beside '${model.path}' in ${folder.name}`;
   return { ...model, beside, where, config, tokenizer, vocab, tokenizerConfig, end: folder.end };
 }
@@ -73,7 +73,7 @@ function preset(config) {
 
 async function first(folder, models, intake) {
   for (const candidate of models) {
-    if (await folder.read(candidate.path, undefined, intake)) return candidate;
+    if (await folder.read(candidate.path, intake)) return candidate;
   }
   return undefined;
 }
@@ -83,7 +83,7 @@ async function open(source, options) {
   if (typeof source === 'string' || source instanceof URL) {
     const folder = asFolder(await toUrl(source));
     const { how, end } = transfer(options);
-    return { name: folder.href, read: (path, _, intake) => read(within(folder, path), { ...how(path), intake }), end };
+    return { name: folder.href, read: (path, intake) => read(within(folder, path), { ...how(path), intake }), end };
   }
   if (typeof source !== 'object' || source === null || Array.isArray(source)) {
     throw new TypeError(`the source must be a URL, a path or an object of files, got ${kind(source)}`);
@@ -91,6 +91,6 @@ async function open(source, options) {
   const name = 'the object of files';
   const { how, end } = transfer(options);
   // A file beside the model goes by its own name, too.
-  const find = (path, name, intake) => toBytes(source[path] ?? source[name], path, { ...how(path), intake });
-  return { name, read: async (path, name = path, intake) => find(path, name, intake), end };
+  const find = async (path, intake, own) => toBytes(source[path] ?? source[own], path, { ...how(path), intake });
+  return { name, read: find, end };
 }

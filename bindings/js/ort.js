@@ -10,7 +10,7 @@ import { isShared, read, toBytes, within } from './read.js';
 import { Tensor, isTensor } from './tensor.js';
 import * as threads from './threads.js';
 import { Session } from './wasm.js';
-import { Intake, assemble, sessionOptions, toInfo } from './weights.js';
+import { assemble, newIntake, sessionOptions, toInfo } from './weights.js';
 import { kind, toUrl } from './where.js';
 
 export { FourlaneError, Tensor };
@@ -51,7 +51,7 @@ export class InferenceSession {
     const given = externalFiles(options.externalData ?? []);
     const url = held ? undefined : await toUrl(model);
     const engine = load(engineOptions());
-    const intake = new Intake(engine);
+    const intake = newIntake(engine);
     const folder = url && new URL('.', url);
     const beside = async (location) => {
       if (given.has(location)) return externalFile(location, given.get(location));

@@ -2,15 +2,13 @@
 
 import { FourlaneError } from './errors.js';
 import { held } from './held.js';
-import { isNode, nodeModule } from './where.js';
+import { isNode } from './where.js';
 
 export { isShared } from './held.js';
 
 // How often a download that breaks off is taken up again, and after how many milliseconds, twice as many each time.
 const RETRIES = 3;
 const PAUSE = 200;
-// Of a file that is handed over in parts.
-const PART = 1 << 18;
 
 /**
  * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page, or with one
@@ -22,8 +20,9 @@ const PART = 1 << 18;
  */
 export async function read(url, how = {}) {
   how.signal?.throwIfAborted();
+  const isFile = url.protocol === 'file:' && isNode;
   // Caches are for https, and for pages that may keep things.
-  const cache = how.cache && !isFile(url) && (await globalThis.caches?.open(how.cache).catch(() => undefined));
+  const cache = how.cache && !isFile && (await globalThis.caches?.open(how.cache).catch(() => undefined));
   const kept = await cache?.match(url.href);
   if (kept) {
     try {
@@ -32,110 +31,59 @@ export async function read(url, how = {}) {
       await cache.delete(url.href); // of an older model
     }
   }
-  if (how.intake && !how.check && !cache) {
-    const length = await fill(how.intake, url, how);
-    if (length === undefined) return undefined;
+  let bytes;
+  const whole = {
+    begin: (length) => (bytes = new Uint8Array(length)),
+    feed(part, at) {
+      const end = at + part.length;
+      if (end > bytes.length) {
+        const larger = new Uint8Array(2 * end);
+        larger.set(bytes);
+        bytes = larger;
+      }
+      bytes.set(part, at);
+    },
+  };
+  const direct = !how.check && !cache && how.intake;
+  const length = await fill(direct || whole, url, how, isFile);
+  if (length === undefined) return undefined;
+  if (direct) {
     how.report?.(length, length, true);
-    return how.intake;
+    return direct;
   }
-  const whole = new Whole();
-  if ((await fill(whole, url, how)) === undefined) return undefined;
-  const bytes = whole.take();
+  bytes = bytes.subarray(0, length);
   const result = await finished(bytes, how);
   await cache?.put(url.href, new Response(bytes)).catch(() => {}); // there may be no room
   return result;
 }
 
-function isFile(url) {
-  return url.protocol === 'file:' && isNode;
-}
-
 async function finished(bytes, { check, report, intake }) {
   await check?.(bytes);
   report?.(bytes.length, bytes.length, true);
-  if (!intake) return bytes;
-  await intake.begin(bytes.length);
-  intake.feed(bytes);
-  return intake;
+  await intake?.begin(bytes.length);
+  intake?.feed(bytes);
+  return intake ?? bytes;
 }
 
-/** An intake that keeps all bytes. */
-class Whole {
-  #bytes;
-  #length;
-
-  begin(length) {
-    this.#bytes = new Uint8Array(length);
-    this.#length = 0;
-  }
-
-  feed(part) {
-    const length = this.#length + part.length;
-    if (length > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
-      larger.set(this.#bytes);
-      this.#bytes = larger;
-    }
-    this.#bytes.set(part, this.#length);
-    this.#length = length;
-  }
-
-  take() {
-    return this.#bytes.subarray(0, this.#length);
-  }
-}
-
-/** Gives an intake all that is at a URL while it comes; resolves to the number of bytes, or to undefined if there is nothing. */
-async function fill(intake, url, how) {
-  let first; // what is held back until it shows whether it is a page
-  let length;
+/**
+ * Gives an intake all that is at a URL while it comes; resolves to the number of bytes, or to undefined if there is
+ * nothing.
+ */
+async function fill(intake, url, how, isFile) {
+  // Pages need not load what reads files.
+  const source = isFile ? (await import('./disk.js')).parts : parts;
   let loaded;
-  const begin = async () => {
-    if (!isFile(url) && isPage(first)) return false;
-    await intake.begin(length);
-    intake.feed(first);
-    first = undefined;
-    return true;
-  };
-  for await (const { total, part } of isFile(url) ? fileParts(url, how) : parts(url, how)) {
+  for await (const { total, part } of source(url, how)) {
     if (!part) {
-      [first, length, loaded] = [new Uint8Array(0), total, 0];
-      continue;
-    }
-    loaded += part.length;
-    if (!first) {
-      intake.feed(part);
+      await intake.begin(total);
+      loaded = 0;
     } else {
-      first = first.length > 0 ? Uint8Array.of(...first, ...part) : part;
-      if (first.length >= PAGE && !(await begin())) return undefined;
+      if (loaded === 0 && !isFile && isPage(part)) return undefined;
+      intake.feed(part, loaded);
+      loaded += part.length;
     }
   }
-  return first && !(await begin()) ? undefined : loaded;
-}
-
-/** A file of Node's, as `parts` has it. */
-async function* fileParts(url, { signal, report }) {
-  const { open } = await nodeModule('fs/promises');
-  let file;
-  try {
-    file = await open(url);
-    const { size: total } = await file.stat();
-    yield { total };
-    for (let loaded = 0; ; ) {
-      const { bytesRead, buffer } = await file.read(new Uint8Array(PART));
-      signal?.throwIfAborted();
-      if (bytesRead === 0) return;
-      loaded += bytesRead;
-      report?.(loaded, Math.max(total, loaded));
-      yield { part: buffer.subarray(0, bytesRead) };
-    }
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (error.code === 'ENOENT') return;
-    throw new FourlaneError('load-failed', `${url.href} cannot be read: ${error.message}`, { cause: error });
-  } finally {
-    await file?.close();
-  }
+  return loaded;
 }
 
 /** A Response with something in it; undefined if there is nothing. */
@@ -153,12 +101,9 @@ export async function request(url, init) {
   return headers.get('content-type')?.startsWith('text/html') ? undefined : response;
 }
 
-// By so many bytes a page is known.
-const PAGE = 9;
-
-/** Whether it is HTML, which a server has not called so. */
+/** Whether it is HTML, which a server has not called so: it begins with a doctype, a comment or `<html`. */
 function isPage(bytes) {
-  return /^<(!doctype|html)/i.test(new TextDecoder().decode(bytes.subarray(0, PAGE)));
+  return /^<[!h]/i.test(String.fromCharCode(bytes[0], bytes[1]));
 }
 
 /** What a page is not told about a failure, but can guess. */
@@ -179,8 +124,8 @@ async function* parts(url, { signal, report }) {
   let version;
   for (let retry = 0; ; retry += 1) {
     let problem;
-    const how = loaded > 0 ? { signal, headers: { range: `bytes=${loaded}-` } } : { signal };
-    const response = await request(url, how).catch((error) => {
+    const headers = loaded > 0 ? { range: `bytes=${loaded}-` } : {};
+    const response = await request(url, { signal, headers }).catch((error) => {
       if (loaded === 0) throw error;
       problem = error; // and gone the next time, perhaps
     });

@@ -6,7 +6,7 @@ import { info, load } from './engine.js';
 import { readModel } from './files.js';
 import model from './model.js';
 import { Classifier } from './wasm.js';
-import { Intake, assemble, sessionOptions, toInfo } from './weights.js';
+import { assemble, newIntake, sessionOptions, toInfo } from './weights.js';
 
 export { load };
 
@@ -22,7 +22,7 @@ export async function open(id, source, options, report) {
   try {
     const session = sessionOptions(options);
     const engine = load(options);
-    intake = new Intake(engine);
+    intake = newIntake(engine);
     const [files] = await Promise.all([readModel(source ?? model(), { ...options, signal, report }, intake), engine]);
     const { beside, where, path, dtype, config, tokenizer, vocab, tokenizerConfig } = files;
     pipeline.owned = await assemble('pipeline', intake, beside, where, (file) => {

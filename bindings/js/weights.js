@@ -5,45 +5,35 @@ import { FourlaneError } from './errors.js';
 import { ModelFile } from './wasm.js';
 import { kind } from './where.js';
 
-/** Takes a model's bytes while they come: the engine keeps each tensor as soon as it is there. */
-export class Intake {
-  #engine;
-  #file;
-  #isOver = false;
-
-  /** `engine` resolves when there is one. */
-  constructor(engine) {
-    this.#engine = engine;
-  }
-
-  /** Begins, perhaps again, with a file of so many bytes; 0 if nobody knows. */
-  async begin(length) {
-    await this.#engine;
-    this.#file?.free();
-    if (this.#isOver) throw new Error('the model is not wanted any more');
-    this.#file = new Owned('model', () => new ModelFile(length || undefined));
-  }
-
-  feed(bytes) {
-    this.#file.use((file) => file.feed(bytes));
-  }
-
-  get file() {
-    return this.#file;
-  }
-
-  /** Ends the taking; what has been made of the model stays. */
-  free() {
-    this.#isOver = true;
-    this.#file?.free();
-  }
+/**
+ * What takes a model's bytes while they come: the engine keeps each tensor as soon as it is there. `engine` resolves when
+ * there is one.
+ */
+export function newIntake(engine) {
+  let file;
+  return {
+    /** Begins, perhaps again, with a file of so many bytes; 0 if nobody knows. */
+    async begin(length) {
+      await engine;
+      file?.free();
+      file = engine && new Owned('model', () => new ModelFile(length || undefined));
+    },
+    feed: (bytes) => file.use((file) => file.feed(bytes)),
+    take: () => file,
+    /** Ends the taking: what still comes fails. What has been made of the model stays. */
+    free() {
+      engine = undefined;
+      file?.free();
+    },
+  };
 }
 
 /**
  * Makes a `what` of the model in an intake by calling `make(file)`. `beside(location)` gives the bytes of a file that the
  * model names, or undefined if it is not `where` it should be.
  */
-export async function assemble(what, { file }, beside, where, make) {
+export async function assemble(what, intake, beside, where, make) {
+  const file = intake.take();
   const locations = file.use((file) => file.external_files());
   const contents = await Promise.all(locations.map(beside));
   const missing = locations.find((_, i) => contents[i] === undefined);
