@@ -208,6 +208,8 @@ pub enum Unary {
     Gelu,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`
     GeluTanh,
+    /// Rounded to the precision of a half float.
+    Half,
     /// Bool to bool.
     Not,
     /// F32 to bool.

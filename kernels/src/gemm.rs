@@ -225,7 +225,7 @@ pub(crate) enum Panels<'a> {
 
 impl<'a> Panels<'a> {
     /// `count` panels of `k` rows from column `j` on.
-    fn take<'s>(self, k: usize, j: usize, count: usize, scratch: &'s mut [f32]) -> &'s [f32]
+    pub fn take<'s>(self, k: usize, j: usize, count: usize, scratch: &'s mut [f32]) -> &'s [f32]
     where
         'a: 's,
     {

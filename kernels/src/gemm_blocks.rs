@@ -19,6 +19,7 @@
 use crate::arch::{F32x4, I32x4};
 use crate::gemm::{Epilogue, NR, Panels, expanded_len, gemm_panels};
 use crate::gemm_half::{Halves, to_f32};
+use crate::literal;
 use crate::parallel::Grid;
 use crate::vector::{FloatVector, IntVector, LANES};
 use std::array::from_fn;
@@ -267,19 +268,31 @@ pub fn gemm(
     epilogue: &Epilogue,
     scratch: &mut [f32],
 ) {
-    let Blocks { code, block, .. } = *b;
-    assert!(code.supports_block(k, block), "gemm_blocks: blocks of this size are not supported");
-    assert!(b.codes.len() == code.codes_len(n, k, block), "gemm_blocks: codes has the wrong length");
-    assert!(b.scales.len() == code.scales_len(n, k, block), "gemm_blocks: scales has the wrong length");
-    let zeros = match b.zero_points {
-        Zero::Implied => true,
-        Zero::Codes(zeros) => !code.has_table() && zeros.len() == code.zero_points_len(n, k, block),
-        Zero::Floats(zeros) => !code.has_table() && zeros.len() == b.scales.len(),
-    };
-    assert!(zeros, "gemm_blocks: zero_points has the wrong length");
-    assert!(scratch.len() >= expanded_len(k), "gemm_blocks: scratch is too short");
+    b.check(n, k, scratch);
     let expand = |j: usize, panel: &mut [f32]| b.expand(n, k, j, panel);
     gemm_panels(m, n, k, a, a_stride, Panels::Expanded(&expand), scratch, Grid::new(c, c_stride), epilogue);
+}
+
+/// [`gemm`] with the bits that [`literal`] is about.
+///
+/// # Panics
+/// As there.
+pub fn gemm_literal(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[f32],
+    a_stride: usize,
+    b: &Blocks,
+    c: &mut [f32],
+    c_stride: usize,
+    epilogue: &Epilogue,
+    scratch: &mut [f32],
+) {
+    b.check(n, k, scratch);
+    let expand = |j: usize, panel: &mut [f32]| b.expand(n, k, j, panel);
+    let depth = literal::depth(k, n);
+    literal::gemm_panels(m, n, k, a, a_stride, Panels::Expanded(&expand), scratch, c, c_stride, epilogue, depth);
 }
 
 /// Writes a row of a matrix `[n, k]` to `out`, which has `k` elements.
@@ -295,6 +308,20 @@ pub fn dequantize_row(b: &Blocks, k: usize, row: usize, out: &mut [f32]) {
 }
 
 impl Blocks<'_> {
+    fn check(&self, n: usize, k: usize, scratch: &[f32]) {
+        let Blocks { code, block, .. } = *self;
+        assert!(code.supports_block(k, block), "gemm_blocks: blocks of this size are not supported");
+        assert!(self.codes.len() == code.codes_len(n, k, block), "gemm_blocks: codes has the wrong length");
+        assert!(self.scales.len() == code.scales_len(n, k, block), "gemm_blocks: scales has the wrong length");
+        let zeros = match self.zero_points {
+            Zero::Implied => true,
+            Zero::Codes(zeros) => !code.has_table() && zeros.len() == code.zero_points_len(n, k, block),
+            Zero::Floats(zeros) => !code.has_table() && zeros.len() == self.scales.len(),
+        };
+        assert!(zeros, "gemm_blocks: zero_points has the wrong length");
+        assert!(scratch.len() >= expanded_len(k), "gemm_blocks: scratch is too short");
+    }
+
     /// Codes from row to row.
     fn pitch(&self, k: usize) -> usize {
         self.code.pitch(k, self.block).unwrap_or(k)

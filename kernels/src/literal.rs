@@ -15,7 +15,7 @@
 
 use crate::arch::{F32x4, I32x4};
 use crate::epilogue::Epilogue;
-use crate::gemm::{NR, packed_len};
+use crate::gemm::{NR, Panels, packed_len};
 use crate::slices::{load, starts, store};
 use crate::unary::{self, UnaryOp};
 use crate::vector::{FloatVector, IntVector, LANES, span};
@@ -39,16 +39,34 @@ pub fn gemm(
     depth: usize,
 ) {
     assert!(packed_b.len() == packed_len(k, n), "gemm: packed_b has the wrong length");
+    gemm_panels(m, n, k, a, a_stride, Panels::Packed(packed_b), &mut [], c, c_stride, epilogue, depth);
+}
+
+/// [`gemm`] with panels of B from anywhere.
+#[inline(never)]
+pub(crate) fn gemm_panels(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[f32],
+    a_stride: usize,
+    b: Panels,
+    scratch: &mut [f32],
+    c: &mut [f32],
+    c_stride: usize,
+    epilogue: &Epilogue,
+    depth: usize,
+) {
     assert!(a.len() >= span(m, k, a_stride), "gemm: a is too short");
     assert!(c.len() >= span(m, n, c_stride), "gemm: c is too short");
     assert!(m <= 1 || c_stride >= n, "gemm: rows of c overlap");
     epilogue.check(m, n);
     let depth = depth.max(1);
-    for i in (0..m).step_by(ROWS) {
-        // A row that is missing at the end is computed twice.
-        let last = (i + 1).min(m - 1);
-        for j in (0..n).step_by(NR) {
-            let panel = packed_b[j * k..][..NR * k].as_chunks().0;
+    for j in (0..n).step_by(NR) {
+        let panel = b.take(k, j, 1, scratch).as_chunks().0;
+        for i in (0..m).step_by(ROWS) {
+            // A row that is missing at the end is computed twice.
+            let last = (i + 1).min(m - 1);
             let mut tile = [[F32x4::splat(0.0); VECTORS]; ROWS];
             for l in (0..k).step_by(depth) {
                 let end = k.min(l + depth);

@@ -72,6 +72,12 @@ pub fn unary(op: UnaryOp, x: f64) -> f64 {
         UnaryOp::Relu => activation(Activation::Relu, x),
         UnaryOp::Gelu => activation(Activation::Gelu, x),
         UnaryOp::GeluTanh => activation(Activation::GeluTanh, x),
+        UnaryOp::Half if x == 0.0 || !x.is_finite() => x,
+        UnaryOp::Half => {
+            let exponent = ((x.to_bits() >> 52) as i32 & 0x7ff) - 1023;
+            let unit = 2f64.powi(exponent.max(-126) - 10);
+            (x / unit).round_ties_even() * unit
+        }
     }
 }
 

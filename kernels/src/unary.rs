@@ -48,6 +48,9 @@ pub enum UnaryOp {
     Gelu,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, within 2e-7 of `max(1, |x|)`.
     GeluTanh,
+    /// Rounded to the 11 significant bits of a half float, ties to even. The range stays that of `f32`: what would be
+    /// infinite stays finite, and what is below 2^-14 keeps its bits as well. The NaN that arithmetic makes stays NaN.
+    Half,
 }
 
 /// An element takes as long as so many multiply-adds.
@@ -75,6 +78,7 @@ fn apply_here(op: UnaryOp, x: &mut [f32]) {
         UnaryOp::Cos => return each(x, |x| lanes(x, math::cos)),
         UnaryOp::Exp => return each(x, math::exp),
         UnaryOp::Sigmoid => return each(x, math::sigmoid),
+        UnaryOp::Half => return each(x, math::half),
         UnaryOp::Erf => {
             each(x, math::atanh_erf);
             Activation::Tanh

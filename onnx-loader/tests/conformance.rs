@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-/// As the ONNX operators say: what the recordings were made with.
+/// As the ONNX operators say: what recordings of quantised activations were made with.
 const LITERAL: Options =
     Options { optimize: true, literal: true, fast: false, integer_mode: None, expand_halves: false, threads: 0 };
 
@@ -26,6 +26,18 @@ fn has_operator(entry: &Value, name: &str) -> bool {
 
 fn is_dynamic(entry: &Value) -> bool {
     entry["precision"] == "int8-dynamic"
+}
+
+fn is_static(entry: &Value) -> bool {
+    entry["precision"] == "quantised-static"
+}
+
+/// How a model is held to its recording.
+fn options(entry: &Value) -> Options {
+    // One of this model's texts takes last bits a thousandfold to the end: exact arithmetic is 1.4e-4 off the recording,
+    // and a default session 9.1e-5 where there are no fused multiply-adds, for 5e-5 that are allowed.
+    let is_unstable = text(entry, "name") == "mobilebert-e2024-tjs-bnb4";
+    if is_dynamic(entry) || is_static(entry) || is_unstable { LITERAL } else { Options::default() }
 }
 
 fn collections() -> Vec<PathBuf> {
@@ -109,23 +121,21 @@ fn read_json(path: PathBuf) -> Option<Value> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
 
-/// What a model should give: exactly, where the recording is wrong, and as it was recorded.
-fn expectations(folder: &Path, name: &str) -> (Option<Value>, Value) {
-    let file = format!("{name}.expected.json");
-    let exact = read_json(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exact").join(&file));
-    (exact, read_json(folder.join(&file)).expect("a recording"))
+/// A better expectation than the recording, in `exact/` or a folder there.
+fn exact(name: &str, folder: &str) -> Option<Value> {
+    let exact = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exact").join(folder);
+    read_json(exact.join(format!("{name}.expected.json")))
+}
+
+fn recording(folder: &Path, name: &str) -> Value {
+    read_json(folder.join(format!("{name}.expected.json"))).expect("a recording")
 }
 
 /// How far off is good enough.
-fn tolerance(entry: &Value, expected: &Value) -> f64 {
-    match text(entry, "name") {
-        // As exactly as that, where the recording was made operator by operator, too.
-        _ if is_dynamic(entry) && expected["reference"] == "outputs_exact" => 1e-6,
-        // One of its texts takes differences of a last bit a thousandfold to the end. With fused multiply-adds, as the
-        // recording has them, it is off by 1.1e-5; without by 9.1e-5, or 1.2e-4 without passes.
-        "mobilebert-e2024-tjs-bnb4" => 2.5 * atol(expected),
-        _ => atol(expected),
-    }
+fn tolerance(entry: &Value, recorded: &Value) -> f64 {
+    // As exactly as that, where the recording was made operator by operator, too.
+    let is_exact = is_dynamic(entry) && recorded["reference"] == "outputs_exact";
+    if is_exact { 1e-6 } else { atol(recorded) }
 }
 
 fn atol(expected: &Value) -> f64 {
@@ -143,17 +153,57 @@ fn recorded_outputs() {
     for_each_model(
         |_| true,
         |folder, name, entry| {
-            let (exact, recorded) = expectations(folder, name);
-            let distance = distance(&mut session(folder, name, LITERAL)?, exact.as_ref().unwrap_or(&recorded))?;
-            let report = session(folder, name, Options::default())?.report();
+            let recorded = recording(folder, name);
+            let mut session = session(folder, name, options(entry))?;
+            let mut off = distance(&mut session, &recorded)?;
+            if let Some(exact) = exact(name, "") {
+                assert!(off > atol(&recorded), "{name} agrees with its recording: the one in exact/ is not needed");
+                off = distance(&mut session, &exact)?;
+            }
+            let report = self::session(folder, name, Options::default())?.report();
             let operators = report.operators.into_iter().map(|(op, count)| format!("{count} {op}"));
             let operators = operators.collect::<Vec<_>>().join(", ");
-            println!(
-                "| {name} | {} | {operators} | {distance:.1e} | {:.1e} |",
-                text(entry, "precision"),
-                atol(&recorded)
-            );
-            within(distance, tolerance(entry, &recorded))
+            let precision = text(entry, "precision");
+            println!("| {name} | {precision} | {operators} | {off:.1e} | {:.1e} |", atol(&recorded));
+            within(off, tolerance(entry, &recorded))
+        },
+    );
+}
+
+/// What `recorded_outputs` looks at without the option, and f32 models operator by operator, as `literal` has them.
+#[test]
+fn recorded_outputs_of_literal_floats() {
+    let wanted = |entry: &Value| !is_dynamic(entry) && !is_static(entry);
+    for_each_model(wanted, |folder, name, entry| {
+        let recorded = recording(folder, name);
+        within(distance(&mut session(folder, name, LITERAL)?, &recorded)?, tolerance(entry, &recorded))
+    });
+}
+
+/// Without options products of statically quantised tensors are exact integers. Where a product is half-way between two
+/// steps that is another number than the recorded one, which was rounded in floats before: see `exact/README.md`.
+#[test]
+fn static_models_by_default() {
+    for_each_model(is_static, |folder, name, _| {
+        let recorded = recording(folder, name);
+        let expected = exact(name, "default").or_else(|| exact(name, ""));
+        let off = distance(&mut session(folder, name, Options::default())?, expected.as_ref().unwrap_or(&recorded))?;
+        println!("{name}: off by {off:.1e}");
+        within(off, atol(&recorded))
+    });
+}
+
+/// Why recordings are replaced: products that saturate give them.
+#[test]
+#[ignore = "needs python3 with numpy and onnx"]
+fn replaced_recordings_are_saturated() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exact/evaluate.py");
+    for_each_model(
+        |entry| exact(text(entry, "name"), "").is_some(),
+        |folder, name, _| {
+            let mut python = std::process::Command::new("python3");
+            let status = python.arg(&script).arg("--saturate").args([folder, Path::new(name)]).status();
+            if status.map_err(|e| e.to_string())?.success() { Ok(()) } else { Err("something else is wrong".into()) }
         },
     );
 }
@@ -164,10 +214,12 @@ fn recorded_outputs_without_passes() {
     // MobileBERT's old exports compute the widths of a padding from constants, which only the passes do beforehand.
     let wanted = |entry: &Value| !(has_operator(entry, "Pad") && has_operator(entry, "ConstantOfShape"));
     for_each_model(wanted, |folder, name, entry| {
-        let (exact, recorded) = expectations(folder, name);
+        let recorded = recording(folder, name);
         let mut session = session(folder, name, Options { optimize: false, ..LITERAL })?;
-        let off = distance(&mut session, exact.as_ref().unwrap_or(&recorded))?;
-        within(off, tolerance(entry, &recorded))
+        let off = distance(&mut session, exact(name, "").as_ref().unwrap_or(&recorded))?;
+        // That attention reads half floats is found by a pass.
+        let is_half = matches!(text(entry, "precision"), "fp16" | "q4f16");
+        within(off, tolerance(entry, &recorded) * if is_half { 1.25 } else { 1.0 })
     });
 }
 

@@ -269,6 +269,7 @@ impl From<Unary> for Option<fourlane_kernels::unary::UnaryOp> {
             Unary::Relu => UnaryOp::Relu,
             Unary::Gelu => UnaryOp::Gelu,
             Unary::GeluTanh => UnaryOp::GeluTanh,
+            Unary::Half => UnaryOp::Half,
             Unary::Not | Unary::IsNan => return None,
         })
     }

@@ -175,7 +175,8 @@ pub(super) fn linear_blocks(
     let (bias, residual) = (optional(step, memory, 4), optional(step, memory, 5));
     let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
     let scratch = memory.write(&step.scratch);
-    gemm_blocks::gemm(m, n, k, memory.read(x), k, &weight, memory.write(out), n, &epilogue, scratch);
+    let gemm = if memory.literal { gemm_blocks::gemm_literal } else { gemm_blocks::gemm };
+    gemm(m, n, k, memory.read(x), k, &weight, memory.write(out), n, &epilogue, scratch);
 }
 
 /// Codes, scales and zero points from operand `first` on.

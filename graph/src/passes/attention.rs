@@ -8,7 +8,7 @@
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
 use crate::dim::{Dim, checked_mul};
 use crate::error::Failure;
-use crate::ir::{Binary, Node, Op, Tensor, Unary, ValueId};
+use crate::ir::{Binary, DType, Node, Op, Tensor, Unary, ValueId};
 
 /// Fuses attention; [`Op::AttentionHeads`] is spelt out before, so that there is one pattern.
 pub fn run(model: &mut Draft) -> Result<usize, Failure> {
@@ -203,6 +203,12 @@ fn under_nan_guard(m: &Matcher, value: ValueId) -> ValueId {
     guarded().unwrap_or(value)
 }
 
+/// Whether `value` is made with constants that are half floats, so is one itself.
+fn holds_halves(m: &Matcher, value: ValueId) -> bool {
+    let is_half = |&id: &ValueId| m.constant(id).is_some_and(|t| t.dtype == DType::F16);
+    m.producer(value).is_some_and(|node| node.inputs.iter().flatten().any(is_half))
+}
+
 fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     if node.op != Op::MatMul {
         return None;
@@ -230,8 +236,12 @@ fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
         mask = Some(mask.map_or(part, |other| fresh.node(Op::Binary(Binary::Add), &[other, part], name)));
     }
     let op = Op::Attention { heads: q.heads as usize, scale: scores.scale * q.scale * k.scale };
-    let operands: Vec<ValueId> = [q.source, k.source, v.source].into_iter().chain(mask).collect();
+    let is_half = holds_halves(m, v.source);
+    let stored = |x, fresh: &mut Fresh| if is_half { fresh.node(Op::Unary(Unary::Half), &[x], name) } else { x };
+    let sources = [q.source, k.source, v.source].map(|x| stored(x, fresh));
+    let operands: Vec<ValueId> = sources.into_iter().chain(mask).collect();
     let joined = fresh.node(op, &operands, name);
+    let joined = stored(joined, fresh);
     // Back to the shape that the product had; `layout` removes this against what the exporter does next.
     let [batch, heads, seq, dim] = m.shape(output)? else { return None };
     let split = fresh.dims(&[batch.clone(), seq.clone(), heads.clone(), dim.clone()], name);
@@ -243,9 +253,9 @@ fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::DType;
     use crate::ir::Model;
     use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
+    use crate::{Data, Options, Session, TensorView};
 
     /// How the scores are masked.
     type Masking = fn(&mut Builder, ValueId, ValueId) -> ValueId;
@@ -337,6 +347,29 @@ mod tests {
                 assert!(!ops.iter().any(|op| left.contains(&op.as_str())), "{ops:?}");
                 assert_passes_keep_meaning(&model, &[&[2, 5, 8], &[2, 5]]);
             }
+        }
+    }
+
+    #[test]
+    fn heads_of_half_floats_are_halves() {
+        let mut model = model(unmasked, false);
+        for tensor in model.constants.values_mut().filter(|t| t.shape == [8, 8]) {
+            let (floats, _) = tensor.data.as_chunks();
+            let bits = floats.iter().flat_map(|&x| half::f16::from_f32(f32::from_le_bytes(x)).to_le_bytes());
+            *tensor = Tensor { dtype: DType::F16, shape: tensor.shape.clone(), data: bits.collect::<Vec<u8>>().into() };
+        }
+        let ops = optimized(&model);
+        assert_eq!(ops.iter().filter(|op| *op == "Half").count(), 4, "{ops:?}");
+        let x: Vec<f32> = (0..40).map(crate::testing::noise).collect();
+        let mask = ("mask", TensorView { shape: &[1, 5], data: Data::I64(&[1; 5]) });
+        let run = |optimize| {
+            let mut session = Session::with_options(model.clone(), Options { optimize, ..Options::default() }).unwrap();
+            let outputs = session.run(&[("x", TensorView { shape: &[1, 5, 8], data: Data::F32(&x) }), mask]).unwrap();
+            outputs.iter().next().and_then(|(_, y)| y.data.as_f32()).unwrap().to_vec()
+        };
+        for (rounded, y) in run(true).into_iter().zip(run(false)) {
+            assert_eq!(half::f16::from_f32(rounded).to_f32(), rounded);
+            assert!((rounded - y).abs() < 2e-3 * y.abs().max(1.0), "{rounded} for {y}");
         }
     }
 

@@ -47,7 +47,8 @@ pub fn run(model: &mut Model, options: &Options) -> Result<Found, Failure> {
     Ok(found)
 }
 
-/// Whether floats are to have the bits that the graph gives them, operator by operator: they decide about bytes.
+/// Whether floats are to have the bits that the graph gives them, operator by operator. In models of half floats only
+/// where they decide about bytes: which results are rounded to halves is not in the graph.
 pub fn is_literal(model: &Model, options: &Options) -> bool {
     let rounded = |id: &ValueId| model.nodes.iter().any(|n| n.op == Op::Cast(DType::I32) && n.outputs.contains(id));
     let quantizes = |node: &Node| match node.op {
@@ -56,7 +57,8 @@ pub fn is_literal(model: &Model, options: &Options) -> bool {
         Op::DequantizeLinear { .. } => node.input(0).as_ref().is_some_and(rounded),
         _ => false,
     };
-    options.literal && model.nodes.iter().any(quantizes)
+    let has_halves = || model.constants.values().any(|t| matches!(t.dtype, DType::F16 | DType::BF16));
+    options.literal && (!has_halves() || model.nodes.iter().any(quantizes))
 }
 
 fn improve(model: &mut Draft, options: &Options) -> Result<Found, Failure> {

@@ -370,7 +370,8 @@ mod tests {
         let (mut stacked, mut literal) = (session(false), session(true));
         let ids: Vec<i64> = (3..9).collect();
         for mask in [[1, 0, 1, 1, 1, 1], [0, 1, 1, 1, 0, 0], [0; 6], [2, 1, 1, 1, 1, 1]] {
-            assert_eq!(run(&mut stacked, &ids, &mask, [1, 6]), run(&mut literal, &ids, &mask, [1, 6]), "{mask:?}");
+            let [a, b] = [&mut stacked, &mut literal].map(|session| run(session, &ids, &mask, [1, 6]));
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{mask:?}: {a:?} {b:?}");
         }
     }
 

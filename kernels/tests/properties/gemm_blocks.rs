@@ -2,7 +2,7 @@ use crate::{Noise, assert_each, config, identical};
 use fourlane_kernels::gemm::{self, Epilogue};
 use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Numbers, Zero, dequantize_row};
 use fourlane_kernels::gemm_half::Halves;
-use fourlane_kernels::{Activation, reference};
+use fourlane_kernels::{Activation, literal, reference};
 use proptest::prelude::*;
 
 const CODES: [Code; 9] =
@@ -87,6 +87,10 @@ fn check(case: &Case) {
         gemm::pack_b(k, n, &b, 1, k, &mut packed);
         let mut expected = vec![-77.0; m * c_stride];
         gemm::gemm(m, n, k, &a, a_stride, &packed, &mut expected, c_stride, &epilogue);
+        assert_each(&actual, &expected, |_, x, y| identical(x, y));
+
+        gemm_blocks::gemm_literal(m, n, k, &a, a_stride, blocks, &mut actual, c_stride, &epilogue, &mut scratch);
+        literal::gemm(m, n, k, &a, a_stride, &packed, &mut expected, c_stride, &epilogue, literal::depth(k, n));
         assert_each(&actual, &expected, |_, x, y| identical(x, y));
     });
 }
