@@ -361,6 +361,7 @@ const PRECISIONS: &[(&str, Layer)] = &[
     ("int8 by the channel, expanded", |graph, x| expanded(graph, x, INT8, &[WIDTH], &[("axis", 1)])),
     ("uint8 by the tensor, expanded", |graph, x| expanded(graph, x, UINT8, &[1], &[("axis", 1)])),
     ("int4 by the tensor, expanded", |graph, x| expanded(graph, x, INT4, &[1], &[("axis", 1)])),
+    ("int4 along the sum, expanded", |graph, x| expanded(graph, x, INT4, &[WIDTH], &[("axis", 0)])),
     ("int8 along the sum, expanded", |graph, x| expanded(graph, x, INT8, &[WIDTH], &[("axis", 0)])),
     ("int8 of an odd width, expanded", |graph, x| by_way_of(graph, x, INT8, WIDTH + 13)),
     ("int4 of an odd width, expanded", |graph, x| by_way_of(graph, x, INT4, WIDTH + 14)),

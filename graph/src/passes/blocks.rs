@@ -77,14 +77,25 @@ fn blocks(m: &Matcher, weight: ValueId, turned: bool, fresh: &mut Fresh) -> Opti
             if turned {
                 return Some(Blocks { code, block, k, n, parts: node.inputs.clone(), columns: None });
             }
-            // What is the same for all rows is so for all columns.
+            // What is the same for all rows is so for all columns. Pairs of codes in a byte are turned by the pair.
+            if !code.has_bytes() && !k.is_multiple_of(2) {
+                return None;
+            }
             let (k, n) = (n, k);
             let mut parts = vec![Some(fresh.node(Op::TransposeCodes { code, k, n }, &[node.input(0)?], &node.name))];
-            for part in node.inputs.iter().skip(1).flatten() {
-                let same = uniform(m.constant(*part).filter(|_| block == n)?, k)?;
+            let mut columns = None;
+            for (i, part) in node.inputs.iter().enumerate().skip(1) {
+                let numbers = m.constant((*part)?).filter(|_| block == n)?;
+                let same = match uniform(numbers, k) {
+                    None if i == 1 => {
+                        columns = Some(fresh.constant(Tensor { shape: vec![k], ..numbers.clone() }));
+                        Tensor::scalar_f32(1.0)
+                    }
+                    same => same?,
+                };
                 parts.push(Some(fresh.constant(repeated(&same, n))));
             }
-            code.supports_block(k, k).then_some(Blocks { code, block: k, k, n, parts, columns: None })
+            code.supports_block(k, k).then_some(Blocks { code, block: k, k, n, parts, columns })
         }
         Op::DequantizeLinear { axis } => {
             let (codes, scale) = node.operands()?;
