@@ -210,6 +210,30 @@ mod tests {
         }
     }
 
+    /// Codes that the loader has left as they are in the file, `[k, n]`, with one scale for all or one for each row.
+    #[test]
+    fn codes_are_turned_for_a_product() {
+        for (code, width) in [(Code::Uint4, 3), (Code::Int16, 12)] {
+            for (scales, wanted) in [([0.5; 45], &["LinearBlocks"][..]), ([0.25; 45], &["Mul", "LinearBlocks"])] {
+                let mut b = Builder::default();
+                let x = b.input("x", DType::F32, &["rows", "45"]);
+                let codes = (0..45 * width).map(|i| (i as u8).wrapping_mul(53)).collect();
+                let codes = b.constant(Tensor { dtype: DType::U8, shape: vec![45, width], data: codes });
+                let scale = |(i, scale): (usize, f32)| if wanted.len() > 1 { scale + noise(i) / 1e3 } else { scale };
+                let scales: Vec<f32> = scales.into_iter().enumerate().map(scale).collect();
+                let (scales, zeros) = (b.floats(&[45, 1], &scales), b.floats(&[45, 1], &[3.0; 45]));
+                let op = Op::DequantizeBlocks { code, block: 6, k: 6 };
+                let weight = b.node(op, &[codes, scales, zeros]);
+                let y = b.node(Op::MatMul, &[x, weight]);
+                let thousandth = b.scalar(1e-3);
+                let y = b.node(Op::Binary(Binary::Mul), &[y, thousandth]);
+                let model = b.output(y);
+                assert_eq!(optimized(&model), [wanted, &["Mul"]].concat());
+                assert_passes_keep_meaning(&model, &[&[5, 45]]);
+            }
+        }
+    }
+
     /// Blocks of 16 with scales in halves, the wrong way around: what is turned of them keeps its type.
     #[test]
     fn scales_of_blocks_stay_halves() {
