@@ -55,7 +55,7 @@ fn power_of_two(n: I32x4) -> F32x4 {
 }
 
 /// `e^x` for every `x`, with gradual underflow.
-#[inline(always)]
+#[inline]
 pub(crate) fn exp(x: F32x4) -> F32x4 {
     // Beyond these bounds the result is zero or infinity.
     let x = x.max(F32x4::splat(-104.0)).min(F32x4::splat(89.0));

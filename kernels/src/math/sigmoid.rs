@@ -7,7 +7,7 @@ use crate::arch::F32x4;
 use crate::vector::FloatVector;
 
 /// The logistic function for every `x`.
-#[inline(always)]
+#[inline]
 pub(crate) fn sigmoid(x: F32x4) -> F32x4 {
     let one = F32x4::splat(1.0);
     one / (one + exp(F32x4::splat(0.0) - x))
