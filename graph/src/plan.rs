@@ -11,7 +11,7 @@ use crate::dim::{self, checked_mul};
 use crate::error::{Error, Failure};
 use crate::exec;
 use crate::infer::{self, Inference};
-use crate::ir::{DType, Model, Node, Op, Unary, ValueId};
+use crate::ir::{DType, Model, Node, Op, Port, Unary, ValueId};
 use crate::weights::{self, Aligned, Format, Weights};
 use std::ops::Range;
 
@@ -171,12 +171,11 @@ impl Plan {
             planner.place_outputs(node, time)?;
         }
         let arena = planner.assign();
-        let steps =
-            order.iter().zip(&scratch).map(|(&n, &s)| planner.step(n, s)).collect::<Result<Vec<_>, Failure>>()?;
-        let steps = steps.into_iter().flatten().collect();
-        let view = |id, name: &str| planner.view(id, Format::Plain, name);
-        let inputs = model.inputs.iter().map(|p| view(p.value, &p.name)).collect::<Result<_, _>>()?;
-        let outputs = model.outputs.iter().map(|p| view(p.value, &p.name)).collect::<Result<_, _>>()?;
+        let mut steps = Vec::with_capacity(order.len());
+        for (&n, &scratch) in order.iter().zip(&scratch) {
+            steps.extend(planner.step(n, scratch)?);
+        }
+        let (inputs, outputs) = (planner.ports(&model.inputs)?, planner.ports(&model.outputs)?);
         let mut constants = Aligned::new(planner.numbers.len())?;
         constants.bytes_mut()[..planner.numbers.len()].copy_from_slice(&planner.numbers);
         Ok(Plan { steps, inputs, outputs, constants, arena: usize::try_from(arena).unwrap_or(usize::MAX) })
@@ -420,6 +419,14 @@ impl<'a> Planner<'a> {
         Ok(View { buffer, offset, dtype, shape })
     }
 
+    fn ports(&self, ports: &[Port]) -> Result<Vec<View>, Failure> {
+        let mut views = Vec::with_capacity(ports.len());
+        for port in ports {
+            views.push(self.view(port.value, Format::Plain, &port.name)?);
+        }
+        Ok(views)
+    }
+
     /// `None` if nothing is left to do.
     fn step(&self, n: usize, scratch: usize) -> Result<Option<Step>, Failure> {
         let node = &self.model.nodes[n];
@@ -430,8 +437,10 @@ impl<'a> Planner<'a> {
                 _ => None,
             });
         }
-        let outputs =
-            node.outputs.iter().map(|id| self.view(*id, Format::Plain, &node.name)).collect::<Result<Vec<_>, _>>()?;
+        let mut outputs = Vec::with_capacity(node.outputs.len());
+        for id in &node.outputs {
+            outputs.push(self.view(*id, Format::Plain, &node.name)?);
+        }
         if let (Some(Some(x)), [y]) = (inputs.first(), outputs.as_slice())
             && (x.buffer, x.offset) == (y.buffer, y.offset)
             && is_same_bytes(&node.op, (x.dtype, x.shape), (y.dtype, y.shape))
@@ -459,10 +468,7 @@ fn is_same_bytes(op: &Op, from: (DType, Sizes), to: (DType, Sizes)) -> bool {
         Op::Cast(_) => from.0 == to.0,
         Op::Expand | Op::Tile => from.1.count() == to.1.count(),
         // Moving axes of size 1 moves nothing.
-        Op::Transpose { perm } => {
-            let moved: Vec<usize> = perm.iter().copied().filter(|&a| from.1[a] != 1).collect();
-            moved.is_sorted()
-        }
+        Op::Transpose { perm } => perm.iter().filter(|&&a| from.1[a] != 1).is_sorted(),
         _ => false,
     }
 }

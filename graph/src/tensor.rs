@@ -86,6 +86,33 @@ impl<'a> Data<'a> {
     }
 }
 
+/// Elements to be written, whatever their type.
+pub(crate) struct Elements<'a> {
+    dtype: DType,
+    bytes: &'a mut [u8],
+}
+
+impl<'a> Elements<'a> {
+    /// Bytes as the elements that they are, of a runtime type.
+    pub fn new(dtype: DType, bytes: &'a mut [u8]) -> Elements<'a> {
+        Elements { dtype, bytes }
+    }
+
+    /// Sets the bits of element `i` to the lowest of `value`.
+    pub fn set(&mut self, i: usize, value: i64) {
+        match self.dtype.size() {
+            8 => bytemuck::cast_slice_mut(self.bytes)[i] = value,
+            4 => bytemuck::cast_slice_mut(self.bytes)[i] = value as i32,
+            _ => self.bytes[i] = value as u8,
+        }
+    }
+
+    /// Sets element `i` to `value`.
+    pub fn set_number(&mut self, i: usize, value: i64) {
+        self.set(i, if self.dtype == DType::F32 { (value as f32).to_bits().into() } else { value });
+    }
+}
+
 /// Elements with their shape.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct TensorView<'a> {

@@ -154,14 +154,11 @@ pub(super) fn select(step: &Step, memory: &Memory) {
 pub(super) fn cast(step: &Step, memory: &Memory) {
     let (x, to, mut out) = (memory.data(operand(step, 0)), step.outputs[0].dtype, memory.out(step));
     for i in 0..x.len() {
-        out.set(
-            i,
-            match (to, x) {
-                (DType::Bool, Data::F32(x)) => (x[i] != 0.0).into(),
-                (DType::Bool, _) => (x.integer(i) != 0).into(),
-                (DType::F32, _) => (x.integer(i) as f32).to_bits().into(),
-                _ => x.integer(i),
-            },
-        );
+        let value = match (to, x) {
+            (DType::Bool, Data::F32(x)) => (x[i] != 0.0).into(),
+            (DType::Bool, _) => (x.integer(i) != 0).into(),
+            _ => x.integer(i),
+        };
+        out.set_number(i, value);
     }
 }

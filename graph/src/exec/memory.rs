@@ -2,7 +2,7 @@
 
 use crate::ir::DType;
 use crate::plan::{Buffer, Plan, Step, View};
-use crate::tensor::Data;
+use crate::tensor::{Data, Elements};
 use crate::weights::Weights;
 use bytemuck::Pod;
 
@@ -79,23 +79,6 @@ impl<'a> Memory<'a> {
     /// The result of a step that has one, element by element.
     pub fn out(&self, step: &Step) -> Elements<'_> {
         let view = &step.outputs[0];
-        Elements { size: view.dtype.size(), bytes: self.bytes_mut(view) }
-    }
-}
-
-/// Elements to be written, whatever their type.
-pub(crate) struct Elements<'a> {
-    size: usize,
-    bytes: &'a mut [u8],
-}
-
-impl Elements<'_> {
-    /// Sets element `i` to the lowest bits of `value`.
-    pub fn set(&mut self, i: usize, value: i64) {
-        match self.size {
-            8 => bytemuck::cast_slice_mut(self.bytes)[i] = value,
-            4 => bytemuck::cast_slice_mut(self.bytes)[i] = value as i32,
-            _ => self.bytes[i] = value as u8,
-        }
+        Elements::new(view.dtype, self.bytes_mut(view))
     }
 }

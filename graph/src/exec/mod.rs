@@ -214,16 +214,18 @@ fn in_place<'m>(step: &Step, memory: &'m Memory) -> &'m mut [f32] {
 /// `[outer, len, inner]` of a reduction over neighbouring axes.
 fn reduction(step: &Step) -> Option<[usize; 3]> {
     let shape = operand(step, 0).shape;
-    // Reducing an axis of size 1 does nothing, so these do not matter.
-    let axes = || step.numbers.iter().map(|&a| a as usize).filter(|&a| shape[a] != 1);
-    let (Some(first), Some(last)) = (axes().next(), axes().next_back()) else {
-        return Some([shape.count(), 1, 1]);
-    };
-    let between = (first..=last).filter(|a| shape[*a] != 1).count();
-    (between == axes().count()).then(|| {
-        let size = |r: &[usize]| r.iter().product();
-        [size(&shape[..first]), size(&shape[first..=last]), size(&shape[last + 1..])]
-    })
+    let (mut outer, mut len, mut inner) = (1, 1, 1);
+    for (axis, &size) in shape.iter().enumerate() {
+        match step.numbers.contains(&(axis as i64)) {
+            // An axis of size 1 may be on any side.
+            _ if size == 1 => {}
+            true if inner > 1 => return None,
+            true => len *= size,
+            false if len == 1 => outer *= size,
+            false => inner *= size,
+        }
+    }
+    Some([outer, len, inner])
 }
 
 fn reduce_step(op: Reduce, step: &Step, memory: &Memory) {

@@ -30,7 +30,7 @@ fn transposed(m: &Matcher, value: ValueId, wanted: &[usize]) -> Option<ValueId> 
 }
 
 fn is_single(m: &Matcher, value: ValueId) -> bool {
-    m.shape(value).is_some_and(|shape| shape.len() <= 3 && shape.iter().all(|d| d.is(1)))
+    m.is_single(value) && m.shape(value).is_some_and(|shape| shape.len() <= 3)
 }
 
 /// `f(turn(x))` is `turn(f(x))`.

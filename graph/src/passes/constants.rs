@@ -7,7 +7,7 @@ use crate::error::Failure;
 use crate::exec::{self, Memory};
 use crate::infer::{self, Fact, Inference};
 use crate::ir::{DType, Model, Node, Op, Port, Tensor, ValueId};
-use crate::plan::{Buffer, MAX_RANK, Plan, View};
+use crate::plan::{Buffer, MAX_RANK, Plan};
 use crate::weights::{Aligned, Halves, Integers, Weights};
 use bytes::Bytes;
 
@@ -83,8 +83,11 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Failure> {
                 model.constants.remove(id);
             }
         }
-        let read = node.outputs.into_iter().zip(results).filter(|(id, _)| uses[id.index()] > 0);
-        model.constants.extend(read);
+        for (id, tensor) in node.outputs.into_iter().zip(results) {
+            if uses[id.index()] > 0 {
+                model.constants.insert(id, tensor);
+            }
+        }
     }
     Ok(count)
 }
@@ -119,7 +122,9 @@ fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Ten
             perm.push(perm.len());
         }
         let local = tensor.as_ref().map(|_| value());
-        part.constants.extend(local.zip(tensor));
+        if let (Some(id), Some(tensor)) = (local, tensor) {
+            part.constants.insert(id, tensor);
+        }
         alone.inputs.push(local);
     }
     for _ in &node.outputs {
@@ -137,7 +142,8 @@ fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Ten
     }
     // Results that are most of the arena keep it.
     let arena = Bytes::from_owner(arena);
-    let tensor = |view: &View| {
+    let mut results = Vec::with_capacity(plan.outputs.len());
+    for view in &plan.outputs {
         let data = match view.buffer {
             Buffer::Arena if view.range().len() > arena.len() / 2 => arena.slice(view.range()),
             Buffer::Arena => Bytes::copy_from_slice(&arena[view.range()]),
@@ -149,9 +155,9 @@ fn evaluate(node: &Node, model: &Draft, inference: &Inference) -> Result<Vec<Ten
             tensor.dtype = dtype;
             tensor.shape.pop();
         }
-        tensor
-    };
-    Ok(plan.outputs.iter().map(tensor).collect())
+        results.push(tensor);
+    }
+    Ok(results)
 }
 
 #[cfg(test)]

@@ -10,16 +10,21 @@ pub fn run(model: &mut Draft) -> Result<usize, Failure> {
         if !matches!(node.op, Op::Unary(_) | Op::Binary(_) | Op::Where | Op::Cast(_)) {
             return None;
         }
-        let inputs = node.inputs.iter().copied().collect::<Option<Vec<ValueId>>>()?;
-        let is_single = |id: ValueId| m.shape(id).is_some_and(|s| s.iter().all(|d| d.is(1)));
         let expansion = |id: ValueId| m.producer(id).filter(|n| n.op == Op::Expand);
         let whole = m.shape(node.outputs[0])?;
-        let shape = inputs.iter().find_map(|&id| expansion(id))?.input(1)?;
-        let small = inputs.iter().map(|&id| match expansion(id) {
-            Some(expand) => expand.input(0).filter(|_| m.shape(id) == Some(whole)),
-            None => Some(id).filter(|&id| is_single(id)),
-        });
-        let small = small.collect::<Option<Vec<ValueId>>>()?;
+        let (mut shape, mut small) = (None, Vec::with_capacity(node.inputs.len()));
+        for &id in &node.inputs {
+            let id = id?;
+            match expansion(id) {
+                Some(expand) if m.shape(id) == Some(whole) => {
+                    small.push(expand.input(0)?);
+                    shape = shape.or(expand.input(1));
+                }
+                None if m.is_single(id) => small.push(id),
+                _ => return None,
+            }
+        }
+        let shape = shape?;
         let small = fresh.node(node.op.clone(), &small, &node.name);
         fresh.finish(Op::Expand, &[small, shape], node.outputs[0], &node.name);
         Some(())

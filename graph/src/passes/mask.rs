@@ -4,7 +4,8 @@
 use super::rewrite::Matcher;
 use crate::error::Failure;
 use crate::ir::{DType, Model, Node, Op, Port, PortDim, ValueId};
-use crate::tensor::{Data, TensorView};
+use crate::tensor::{Data, Elements, TensorView};
+use crate::weights::Aligned;
 use crate::{Options, Session};
 
 /// How strongly a hidden key must be hidden: onnxruntime's operators add -10000, everyone else more.
@@ -82,9 +83,25 @@ fn largest_visible(part: Model, source: usize, grid: usize) -> Option<f32> {
     for missing in [0, columns / 2, columns - 1] {
         let length = |row: usize| columns - if row.is_multiple_of(2) { missing } else { missing / 2 };
         let lengths: Vec<usize> = (0..rows).map(length).collect();
-        let flags = lengths.iter().flat_map(|&length| (0..columns).map(move |i| i64::from(i < length))).collect();
-        for (mask_shape, mask) in run_with(&mut session, source, flags, &shape)? {
-            largest = largest.max(visible(&mask_shape, &mask, &lengths, columns)?);
+        let mut memory = Vec::with_capacity(session.inputs().len());
+        for (i, port) in session.inputs().iter().enumerate() {
+            let dtype = port.dtype.runtime();
+            if matches!(dtype, DType::U8 | DType::I8) {
+                return None;
+            }
+            let mut data = Aligned::new(rows * columns * dtype.size()).ok()?;
+            let mut elements = Elements::new(dtype, data.bytes_mut());
+            for (row, &length) in lengths.iter().enumerate().filter(|_| i == source) {
+                (0..length).for_each(|column| elements.set_number(row * columns + column, 1));
+            }
+            memory.push((port.name.clone(), dtype, data));
+        }
+        let mut inputs = Vec::with_capacity(memory.len());
+        for (name, dtype, data) in &memory {
+            inputs.push((name.as_str(), TensorView { shape: &shape, data: Data::new(*dtype, data.bytes()) }));
+        }
+        for (_, mask) in session.run(&inputs).ok()?.iter() {
+            largest = largest.max(visible(mask.shape, mask.data.as_f32()?, &lengths, columns)?);
         }
     }
     (largest < -HIDDEN / 10.0).then_some(largest)
@@ -115,51 +132,4 @@ fn visible(shape: &[usize], mask: &[f32], lengths: &[usize], columns: usize) -> 
         }
     }
     Some(largest)
-}
-
-/// The outputs of `session` for this content of input `source`, the others being zero.
-fn run_with(
-    session: &mut Session,
-    source: usize,
-    flags: Vec<i64>,
-    shape: &[usize],
-) -> Option<Vec<(Vec<usize>, Vec<f32>)>> {
-    let mut inputs = Vec::new();
-    for (i, port) in session.inputs().iter().enumerate() {
-        let values = if i == source { flags.clone() } else { vec![0; flags.len()] };
-        inputs.push((port.name.clone(), Elements::of(port.dtype, values)?));
-    }
-    let views: Vec<_> =
-        inputs.iter().map(|(name, data)| (name.as_str(), TensorView { shape, data: data.view() })).collect();
-    let outputs = session.run(&views).ok()?;
-    outputs.iter().map(|(_, tensor)| Some((tensor.shape.to_vec(), tensor.data.as_f32()?.to_vec()))).collect()
-}
-
-/// Numbers as an input takes them.
-enum Elements {
-    I64(Vec<i64>),
-    I32(Vec<i32>),
-    F32(Vec<f32>),
-    Bool(Vec<u8>),
-}
-
-impl Elements {
-    fn of(dtype: DType, values: Vec<i64>) -> Option<Elements> {
-        Some(match dtype.runtime() {
-            DType::I64 => Elements::I64(values),
-            DType::I32 => Elements::I32(values.iter().map(|&v| v as i32).collect()),
-            DType::F32 => Elements::F32(values.iter().map(|&v| v as f32).collect()),
-            DType::Bool => Elements::Bool(values.iter().map(|&v| v as u8).collect()),
-            _ => return None,
-        })
-    }
-
-    fn view(&self) -> Data<'_> {
-        match self {
-            Elements::I64(v) => Data::I64(v),
-            Elements::I32(v) => Data::I32(v),
-            Elements::F32(v) => Data::F32(v),
-            Elements::Bool(v) => Data::Bool(v),
-        }
-    }
 }

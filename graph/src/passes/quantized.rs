@@ -22,10 +22,6 @@ pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     })
 }
 
-fn is_single(m: &Matcher, value: ValueId) -> bool {
-    m.shape(value).is_some_and(|s| s.iter().all(|d| d.is(1)))
-}
-
 /// What an integer linear layer is made of.
 struct Product {
     x: ValueId,
@@ -41,8 +37,8 @@ impl Product {
     /// Adds the layer, if its scales are as the kernel wants them: one for x, one or one per column for the weight.
     fn finish(self, m: &Matcher, columns: usize, bias: Option<ValueId>, node: &Node, fresh: &mut Fresh) -> Option<()> {
         let per_column = |value: ValueId| m.constant(value).is_some_and(|t| t.len() == columns || t.len() == 1);
-        let zeros_fit = self.x_zero.is_none_or(|z| is_single(m, z)) && self.weight_zero.is_none_or(per_column);
-        if !self.x_scale.is_none_or(|scale| is_single(m, scale)) || !per_column(self.weight_scale) || !zeros_fit {
+        let zeros_fit = self.x_zero.is_none_or(|z| m.is_single(z)) && self.weight_zero.is_none_or(per_column);
+        if !self.x_scale.is_none_or(|scale| m.is_single(scale)) || !per_column(self.weight_scale) || !zeros_fit {
             return None;
         }
         let zero = || Tensor { dtype: DType::U8, shape: Vec::new(), data: vec![0].into() };
@@ -106,7 +102,7 @@ fn dequantized_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()
     let tensor = m.constant(weight.input(0)?).filter(|t| t.shape.len() == 2)?;
     let column_axis = if trans_b { 0 } else { 1 };
     let columns = tensor.shape[column_axis];
-    if !is_single(m, weight.input(1)?) && axis != column_axis as i64 && axis != column_axis as i64 - 2 {
+    if !m.is_single(weight.input(1)?) && axis != column_axis as i64 && axis != column_axis as i64 - 2 {
         return None;
     }
     let bias = match node.input(2) {
@@ -135,7 +131,7 @@ fn movement(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
         return None;
     }
     let (dequantize, _) = dequantized(m, node.input(0)?)?;
-    if !is_single(m, dequantize.input(1)?) {
+    if !m.is_single(dequantize.input(1)?) {
         return None;
     }
     let mut moved = node.clone();
@@ -153,7 +149,7 @@ fn product_of_two(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let (a, b) = node.operands().filter(|_| node.op == Op::MatMul)?;
     let ((a, _), (b, _)) = (dequantized(m, a)?, dequantized(m, b)?);
     let (a_scale, b_scale) = (a.input(1)?, b.input(1)?);
-    if !is_single(m, a_scale) || !is_single(m, b_scale) || m.constant(b.input(0)?).is_some() {
+    if !m.is_single(a_scale) || !m.is_single(b_scale) || m.constant(b.input(0)?).is_some() {
         return None;
     }
     let product = fresh.value();
@@ -191,7 +187,7 @@ fn round_trip(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let Op::QuantizeLinear { .. } = node.op else { return None };
     let (dequantize, _) = dequantized(m, node.input(0)?)?;
     let x = dequantize.input(0)?;
-    let same = dequantize.inputs.get(1..)? == node.inputs.get(1..)? && is_single(m, node.input(1)?);
+    let same = dequantize.inputs.get(1..)? == node.inputs.get(1..)? && m.is_single(node.input(1)?);
     let dtype = m.dtype(x).filter(|d| same && Some(*d) == m.dtype(node.outputs[0]))?;
     // A cast to its own type, which goes as such.
     fresh.finish(Op::Cast(dtype), &[x], *node.outputs.first()?, &node.name);

@@ -113,6 +113,11 @@ impl<'m> Matcher<'m> {
         self.inference.shape(value)
     }
 
+    /// Whether `value` has a single element.
+    pub fn is_single(&self, value: ValueId) -> bool {
+        self.shape(value).is_some_and(|shape| shape.iter().all(|d| d.is(1)))
+    }
+
     pub fn dtype(&self, value: ValueId) -> Option<DType> {
         Some(self.inference.get(value)?.dtype)
     }

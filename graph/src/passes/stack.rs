@@ -204,12 +204,12 @@ impl Stacker<'_> {
             }
             Op::Split { axis } if infer::normalize_axis(*axis, rank)? >= 2 => (&[0], &[]),
             Op::QuantizeRows if rank > 2 => (&[0], &[]),
-            Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } if self.is_single(node.input(1)?) => (&[0], &[]),
+            Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } if self.m.is_single(node.input(1)?) => (&[0], &[]),
             Op::DequantizeBlocks { .. } => (&[0, 1, 2], &[]),
             Op::Linear { .. } if rank > 2 => (&[0, 3], &[]),
             Op::LinearBlocks { .. } if rank > 2 => (&[0, 5], &[]),
             Op::LinearInt8 { .. } if rank > 2 => match node.input(1) {
-                Some(scale) if !self.is_single(scale) => (&[0, 1, 2, 7], &[]),
+                Some(scale) if !self.m.is_single(scale) => (&[0, 1, 2, 7], &[]),
                 _ => (&[0, 7], &[]),
             },
             Op::Expand => return self.expand(node, rank),
@@ -231,10 +231,6 @@ impl Stacker<'_> {
         }
         self.fresh.push(copy);
         Some(())
-    }
-
-    fn is_single(&self, value: ValueId) -> bool {
-        self.m.shape(value).is_some_and(|s| s.iter().all(|d| d.is(1)))
     }
 
     /// What is the same for all texts, or for all tokens, needs less expanding.
