@@ -52,13 +52,12 @@ fn for_each(step: &Step, f: &mut dyn FnMut(usize, [usize; OPERANDS])) {
     }
 }
 
-pub(super) fn check_unary(op: Unary, dtype: DType) -> Option<String> {
-    let fine = match op {
+pub(super) fn fits_unary(op: Unary, dtype: DType) -> bool {
+    match op {
         Unary::Not => dtype == DType::Bool,
         Unary::Abs | Unary::Neg | Unary::Sign => matches!(dtype, DType::F32 | DType::I64 | DType::I32),
         _ => dtype == DType::F32,
-    };
-    (!fine).then(|| format!("{op:?} of {}", dtype.name()))
+    }
 }
 
 pub(super) fn unary(op: Unary, step: &Step, memory: &Memory) {
@@ -82,14 +81,13 @@ pub(super) fn unary(op: Unary, step: &Step, memory: &Memory) {
     }
 }
 
-pub(super) fn check_binary(op: Binary, dtype: DType) -> Option<String> {
-    let fine = match op {
+pub(super) fn fits_binary(op: Binary, dtype: DType) -> bool {
+    match op {
         Binary::And | Binary::Or => dtype == DType::Bool,
         Binary::Pow => dtype == DType::F32,
         _ if op.gives_bool() => true,
         _ => matches!(dtype, DType::F32 | DType::I64 | DType::I32),
-    };
-    (!fine).then(|| format!("{op:?} of {}", dtype.name()))
+    }
 }
 
 pub(super) fn binary(op: Binary, step: &Step, memory: &Memory) {

@@ -72,11 +72,11 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
     let is_weight = |i: usize| i == 1 && matches!(node.op, Op::Linear { .. });
     let fits = |i: usize, dtype| dtype == DType::F32 || (matches!(dtype, DType::F16 | DType::BF16) && is_weight(i));
     if float && step.inputs.iter().enumerate().any(|(i, view)| view.is_some_and(|v| !fits(i, v.dtype))) {
-        return refuse(format!("a {} operand where float32 is wanted", x.name()));
+        return refuse(of("float32 arithmetic on operands", Some(x)));
     }
     match &node.op {
-        Op::Unary(op) => elementwise::check_unary(*op, x).map_or(Ok(()), refuse),
-        Op::Binary(op) => elementwise::check_binary(*op, x).map_or(Ok(()), refuse),
+        Op::Unary(op) if !elementwise::fits_unary(*op, x) => refuse(of(&node.op.name(), Some(x))),
+        Op::Binary(op) if !elementwise::fits_binary(*op, x) => refuse(of(&node.op.name(), Some(x))),
         Op::Softmax { axis, coerced } => {
             let shape = step.outputs[0].shape;
             let axis = crate::infer::normalize_axis(*axis, shape.len()).unwrap_or(0);
@@ -87,12 +87,12 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
         }
         Op::Reduce { .. } => match reduction(step) {
             Some(_) if matches!(x, DType::F32 | DType::I64 | DType::I32) => Ok(()),
-            Some(_) => refuse(format!("a reduction of {}", x.name())),
+            Some(_) => refuse(of("a reduction", Some(x))),
             None => refuse("a reduction over axes that are not neighbours".into()),
         },
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => match dtype(1) {
             Some(DType::I64 | DType::I32) => Ok(()),
-            other => refuse(format!("indices of type {}", other.map_or("nothing", DType::name))),
+            other => refuse(of("indices", other)),
         },
         Op::LookUp => match x.size() == 1 && operand(step, 1).range().len() == 256 && step.outputs[0].dtype.size() == 1
         {
@@ -107,7 +107,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
         }
         Op::LinearBlocks { code, block, k, n, .. } => match x {
             DType::F32 => quantized::check_blocks(*code, *block, [*k, *n], 1, step).map_or(Ok(()), refuse),
-            other => refuse(format!("a {} operand where float32 is wanted", other.name())),
+            other => refuse(of("float32 arithmetic on operands", Some(other))),
         },
         Op::DequantizeBlocks { code, block, k } => {
             let rows = step.outputs[0].shape.count().checked_div(*k).unwrap_or(0);
@@ -117,7 +117,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
             let rows = matches!(code, Code::Int4 | Code::Uint4) && n % 2 == 0 || code.has_bytes();
             match rows && x.size() == 1 && code.codes_len(*k, *n, *n) == operand(step, 0).shape.count() {
                 true => Ok(()),
-                false => refuse(format!("codes that are no matrix of {k} by {n}")),
+                false => refuse("codes that are no matrix of their size".into()),
             }
         }
         Op::AttentionStacked { .. } => match [0, 1, 2, 3].map(dtype) {
@@ -129,6 +129,11 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Names what is done to a type that it cannot be done to.
+fn of(what: &str, dtype: Option<DType>) -> String {
+    format!("{what} of {}", dtype.map_or("nothing", DType::name))
 }
 
 /// Runs one step.

@@ -1,7 +1,7 @@
 //! Integer matrix products and the steps between floats and integers.
 
 use super::matrix::Stack;
-use super::{operand, optional};
+use super::{of, operand, optional};
 use crate::exec::Memory;
 use crate::infer::normalize_axis;
 use crate::ir::{Activation, DType, Op};
@@ -50,34 +50,33 @@ fn zero_points_bytes(a: Option<(DType, Sizes)>, b: Option<(DType, Sizes)>) -> us
 pub(super) fn check(op: &Op, step: &Step) -> Option<String> {
     let dtype = |i: usize| step.inputs.get(i).copied().flatten().map(|v| v.dtype);
     let is_int8 = |t: Option<DType>| matches!(t, Some(DType::U8 | DType::I8));
-    let shown = |t: Option<DType>| t.map_or("nothing", DType::name);
     match op {
-        Op::MatMulInteger if !is_int8(dtype(0)) || !is_int8(dtype(1)) => {
-            Some(format!("an integer product of {} and {}", shown(dtype(0)), shown(dtype(1))))
-        }
         Op::MatMulInteger => {
+            let wrong = [0, 1].into_iter().find(|&i| !is_int8(dtype(i)));
+            if let Some(i) = wrong {
+                return Some(of("an integer product", dtype(i)));
+            }
             let (a, b) = (operand(step, 0).shape, operand(step, 1).shape);
             let rows = a.len().checked_sub(2).map_or(1, |i| a[i]);
             let zeros = |i: usize| step.inputs.get(i).copied().flatten().map_or(1, |z| z.shape.count());
             let fits = zeros(2) == 1 || (a.len() == 2 && zeros(2) == rows);
-            match b.len() >= 2 && fits && (zeros(3) == 1 || zeros(3) == b[b.len() - 1]) {
-                true => None,
-                false => Some("an integer product with zero points of other axes than rows and columns".into()),
-            }
+            let fits = b.len() >= 2 && fits && (zeros(3) == 1 || zeros(3) == b[b.len() - 1]);
+            (!fits).then(|| "an integer product with zero points of other axes than rows and columns".into())
         }
         Op::LinearInt8 { .. } => {
             let is_complete = [3, 4].iter().all(|&i| dtype(i).is_some()) && dtype(1).is_some() == dtype(2).is_some();
             let is_x = if dtype(1).is_some() { is_int8(dtype(0)) } else { dtype(0) == Some(DType::F32) };
-            (!is_complete || !is_x).then(|| format!("an integer product of {}", shown(dtype(0))))
+            (!is_complete || !is_x).then(|| of("an integer product", dtype(0)))
         }
-        Op::QuantizeLinear { .. } => match step.outputs[0].dtype {
-            DType::U8 | DType::I8 if dtype(0) == Some(DType::F32) => None,
-            to => Some(format!("quantisation of {} to {}", shown(dtype(0)), to.name())),
-        },
-        _ => match dtype(0) {
-            Some(DType::U8 | DType::I8 | DType::I32) => None,
-            other => Some(format!("dequantisation of {}", shown(other))),
-        },
+        Op::QuantizeLinear { .. } => {
+            let to = Some(step.outputs[0].dtype);
+            if dtype(0) == Some(DType::F32) && is_int8(to) {
+                return None;
+            }
+            Some(if is_int8(to) { of("quantisation", dtype(0)) } else { of("quantisation with a zero point", to) })
+        }
+        _ if is_int8(dtype(0)) || dtype(0) == Some(DType::I32) => None,
+        _ => Some(of("dequantisation", dtype(0))),
     }
 }
 
@@ -149,16 +148,17 @@ pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], first: 
         return Some(format!("blocks of {block} elements, which is not a power of two from 16 on"));
     }
     let (codes, scales) = (code.codes_len(n, k, block), code.scales_len(n, k, block));
-    if length(0) != Some((DType::U8, codes)) || length(1) != Some((DType::F32, scales)) {
-        return Some(format!("{codes} bytes of codes and {scales} scales are wanted for a weight of {n} by {k}"));
-    }
-    match length(2) {
-        None => None,
-        Some(_) if matches!(code, Code::Nf4 | Code::Fp4) => Some("zero points for codes that have none".into()),
-        Some((DType::U8, bytes)) if bytes == code.zero_points_len(n, k, block) => None,
-        Some((DType::F32, count)) if count == scales => None,
-        Some((_, count)) => Some(format!("{count} zero points for a weight of {n} by {k} in blocks of {block}")),
-    }
+    let fits = length(0) == Some((DType::U8, codes))
+        && length(1) == Some((DType::F32, scales))
+        && match length(2) {
+            None => true,
+            Some(_) if matches!(code, Code::Nf4 | Code::Fp4) => false,
+            Some((DType::U8, bytes)) => bytes == code.zero_points_len(n, k, block),
+            Some((dtype, count)) => dtype == DType::F32 && count == scales,
+        };
+    (!fits).then(|| {
+        format!("codes, scales or zero points that are not those of a weight of {n} by {k} in blocks of {block}")
+    })
 }
 
 pub(super) fn linear_blocks(
