@@ -74,14 +74,11 @@ fn around(shape: &Sizes, axis: i64, dtype: DType) -> (usize, usize, usize) {
     (axis, shape[..axis].iter().product(), shape[axis + 1..].iter().product::<usize>() * dtype.size())
 }
 
+type CopyRun<'a> = dyn FnMut(&View, Range<usize>, Range<usize>) + 'a;
+
 /// Calls `copy(part, bytes of it, bytes of the whole)` for each run of bytes that a tensor has in common with one of the
 /// parts that it is cut into along `axis`.
-fn for_each_run<'s>(
-    axis: i64,
-    whole: &View,
-    parts: &mut dyn Iterator<Item = &'s View>,
-    copy: &mut dyn FnMut(&View, Range<usize>, Range<usize>),
-) {
+fn for_each_run(axis: i64, whole: &View, parts: &mut dyn Iterator<Item = &View>, copy: &mut CopyRun<'_>) {
     let (axis, outer, inner) = around(&whole.shape, axis, whole.dtype);
     let (row, mut at) = (whole.shape[axis] * inner, 0);
     for part in parts {
