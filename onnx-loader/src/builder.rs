@@ -70,11 +70,11 @@ impl<'a> Builder<'a> {
         value
     }
 
-    pub fn decode(&mut self, tensor: &TensorProto) -> Result<Tensor, Reject> {
+    pub fn decode(&mut self, tensor: &mut TensorProto) -> Result<Tensor, Reject> {
         tensor::decode(tensor, &mut self.files)
     }
 
-    pub fn constant_of(&mut self, proto: &TensorProto) -> Result<ValueId, Reject> {
+    pub fn constant_of(&mut self, proto: &mut TensorProto) -> Result<ValueId, Reject> {
         let tensor = self.decode(proto)?;
         let value = self.constant(tensor);
         let is_narrow = match proto.data_type {

@@ -11,8 +11,6 @@
 use crate::File;
 use crate::error::LoadError;
 use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, data_type};
-
-use bytes::Bytes;
 use prost::Message as _;
 
 /// Reads an ONNX file from pieces of any size.
@@ -321,7 +319,7 @@ impl ModelReader {
     fn finish_raw(&mut self) {
         let State::Raw(_, raw) = std::mem::replace(&mut self.state, State::Key(Varint::default())) else { return };
         if let Some(Open { message: Message::Tensor(tensor), .. }) = self.open.last_mut() {
-            tensor.raw_data = Some(Bytes::from(raw));
+            tensor.raw_data = Some(raw);
         }
     }
 }

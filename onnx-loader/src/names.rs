@@ -7,8 +7,6 @@ use crate::error::LoadError;
 use crate::proto::{GraphProto, NodeProto};
 use fourlane_graph::SortedMap;
 use fourlane_graph::ir::ValueId;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// Where a value comes from; indices into the lists of the file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +65,7 @@ impl Names {
         }
         names.sort(&graph.node)?;
         for output in &graph.output {
-            names.read(&output.name, || "the list of model outputs".into())?;
+            names.read(&output.name, &|| "the list of model outputs".into())?;
         }
         Ok(names)
     }
@@ -82,41 +80,57 @@ impl Names {
         }
     }
 
-    fn read(&mut self, name: &str, reader: impl Fn() -> String) -> Result<Maker, LoadError> {
+    fn read(&mut self, name: &str, reader: &dyn Fn() -> String) -> Result<(), LoadError> {
         match self.by_name.get_mut(name) {
             Some(name) => {
                 name.is_read = true;
-                Ok(name.maker)
+                Ok(())
             }
             None => Err(LoadError::MissingValue { reader: reader(), value: name.into() }),
         }
     }
 
     fn sort(&mut self, nodes: &[NodeProto]) -> Result<(), LoadError> {
-        let mut waits_for = vec![0usize; nodes.len()];
-        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-        for (index, node) in nodes.iter().enumerate() {
+        for node in nodes {
             for input in node.input.iter().filter(|name| !name.is_empty()) {
-                let reader = || format!("node '{}' ({})", node.label(), node.op_type);
-                if let Maker::Node(maker) = self.read(input, reader)? {
-                    readers[maker].push(index);
-                    waits_for[index] += 1;
+                self.read(input, &|| format!("node '{}' ({})", node.label(), node.op_type))?;
+            }
+        }
+        let mut visits = vec![Visit::None; nodes.len()];
+        // The next one last. Those that have begun are what the others on top of them are wanted for.
+        let mut rest = Vec::new();
+        for first in 0..nodes.len() {
+            rest.push(first);
+            while let Some(&index) = rest.last() {
+                if visits[index] == Visit::None {
+                    visits[index] = Visit::Begun;
+                    for input in nodes[index].input.iter().rev() {
+                        let Some(&Name { maker: Maker::Node(maker), .. }) = self.by_name.get(input) else { continue };
+                        match visits[maker] {
+                            Visit::None => rest.push(maker),
+                            Visit::Begun => return Err(LoadError::Cycle(nodes[maker].label().into())),
+                            Visit::Done => {}
+                        }
+                    }
+                } else {
+                    if visits[index] == Visit::Begun {
+                        visits[index] = Visit::Done;
+                        self.order.push(index);
+                    }
+                    rest.pop();
                 }
             }
         }
-        let mut ready: BinaryHeap<_> = (0..nodes.len()).filter(|&node| waits_for[node] == 0).map(Reverse).collect();
-        while let Some(Reverse(node)) = ready.pop() {
-            self.order.push(node);
-            for &reader in &readers[node] {
-                waits_for[reader] -= 1;
-                if waits_for[reader] == 0 {
-                    ready.push(Reverse(reader));
-                }
-            }
-        }
-        match waits_for.iter().position(|&count| count > 0) {
-            Some(stuck) => Err(LoadError::Cycle(nodes[stuck].label().into())),
-            None => Ok(()),
-        }
+        Ok(())
     }
+}
+
+/// How far the sorting has come with a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    None,
+    /// What it reads has been looked at.
+    Begun,
+    /// It has its place.
+    Done,
 }

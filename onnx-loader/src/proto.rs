@@ -1,12 +1,11 @@
 //! The ONNX messages, as far as they are read.
 //!
 //! ONNX files are protobuf. The structs below name the fields in use and their numbers (from the ONNX specification,
-//! `onnx.proto`); everything else in a file is skipped by the decoder. Tensor bytes are [`Bytes`]: decoded from a
-//! `Bytes` they are slices of the file, not copies, which matters when the file is all weights.
+//! `onnx.proto`); everything else in a file is skipped by the decoder. Most bytes of a file are those of its
+//! tensors, which `feed` puts into these messages without the decoder.
 //!
 //! Optional scalars are `Option` only where absence means something else than zero.
 
-use bytes::Bytes;
 use prost::Message;
 
 /// A whole file.
@@ -73,8 +72,8 @@ pub(crate) struct AttributeProto {
     pub f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
-    #[prost(bytes = "bytes", optional, tag = "4")]
-    pub s: Option<Bytes>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub s: Option<Vec<u8>>,
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
     #[prost(message, optional, boxed, tag = "6")]
@@ -113,8 +112,8 @@ pub(crate) struct TensorProto {
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
-    #[prost(bytes = "bytes", optional, tag = "9")]
-    pub raw_data: Option<Bytes>,
+    #[prost(bytes = "vec", optional, tag = "9")]
+    pub raw_data: Option<Vec<u8>>,
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]

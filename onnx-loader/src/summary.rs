@@ -42,7 +42,7 @@ pub struct Weights {
 ///
 /// [`LoadError::NotOnnx`] if the bytes are not an ONNX file.
 pub fn summarize(model: &Bytes) -> Result<Summary, LoadError> {
-    let file = ModelProto::decode(model.clone())?;
+    let file = ModelProto::decode(&model[..])?;
     let graph = file.graph.ok_or(LoadError::NotOnnx("it has no graph"))?;
 
     let mut operators = BTreeMap::new();

@@ -39,13 +39,14 @@ fn stored_size(code: i32) -> usize {
     }
 }
 
-/// Checks a tensor and makes it a constant.
-pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Result<Tensor, Reject> {
+/// Checks a tensor and makes it a constant, to which the bytes go that are in the message.
+pub(crate) fn decode(proto: &mut TensorProto, files: &mut ExternalFiles<'_>) -> Result<Tensor, Reject> {
     let code = proto.data_type;
     let Some(dtype) = dtype(code) else {
         return Err(Reason::Elements { dtype: data_type::name(code), tensor: proto.name.clone() }.into());
     };
-    let error = |problem: String| LoadError::Tensor { tensor: proto.name.clone(), problem };
+    let name = proto.name.clone();
+    let error = |problem: String| LoadError::Tensor { tensor: name.clone(), problem };
 
     let mut shape = Vec::with_capacity(proto.dims.len());
     for &dim in &proto.dims {
@@ -73,7 +74,10 @@ pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Resu
         return Ok(Tensor { dtype: DType::U8, shape: vec![*rows, width], data });
     }
     let data = match code {
-        data_type::DOUBLE => narrow_floats(&data),
+        data_type::DOUBLE => each(&data, 8, &|element, floats| {
+            let float = element.try_into().map_or(0.0, f64::from_le_bytes) as f32;
+            floats.extend_from_slice(&float.to_le_bytes());
+        }),
         data_type::INT16 => widen(&data, 2, true),
         data_type::UINT16 => widen(&data, 2, false),
         data_type::UINT32 => widen(&data, 4, false),
@@ -83,16 +87,16 @@ pub(crate) fn decode(proto: &TensorProto, files: &mut ExternalFiles<'_>) -> Resu
         data_type::UINT64 if data.chunks_exact(8).any(|v| v[7] > 0x7f) => {
             return Err(error("holds a number above the range of int64".into()).into());
         }
-        data_type::BOOL if data.iter().any(|&v| v > 1) => data.iter().map(|&v| u8::from(v != 0)).collect(),
+        data_type::BOOL => each(&data, 1, &|element, flags| flags.push(u8::from(element[0] != 0))),
         _ => data,
     };
     Ok(Tensor { dtype, shape, data })
 }
 
 /// The elements as raw bytes, whichever field they are in.
-fn inline(proto: &TensorProto) -> Bytes {
-    if let Some(raw) = &proto.raw_data {
-        return raw.clone();
+fn inline(proto: &mut TensorProto) -> Bytes {
+    if let Some(raw) = proto.raw_data.take() {
+        return raw.into();
     }
     let size = stored_size(proto.data_type);
     match proto.data_type {
@@ -110,18 +114,25 @@ fn pack(elements: &[u8], stride: usize, size: usize) -> Bytes {
     if stride == size {
         return Bytes::copy_from_slice(elements);
     }
-    elements.chunks_exact(stride).flat_map(|element| &element[..size]).copied().collect()
+    each(elements, stride, &|element, packed| packed.extend_from_slice(&element[..size]))
+}
+
+/// What `convert` appends for each element of `size` bytes.
+fn each(elements: &[u8], size: usize, convert: &dyn Fn(&[u8], &mut Vec<u8>)) -> Bytes {
+    let mut converted = Vec::with_capacity(elements.len());
+    for element in elements.chunks_exact(size) {
+        convert(element, &mut converted);
+    }
+    converted.into()
 }
 
 /// Integers of `size` bytes as i64.
 pub(crate) fn widen(elements: &[u8], size: usize, signed: bool) -> Bytes {
-    let mut wide = Vec::with_capacity(elements.len() / size * 8);
-    for element in elements.chunks_exact(size) {
+    each(elements, size, &|element, wide| {
         let negative = signed && element[size - 1] > 0x7f;
         wide.extend_from_slice(element);
         wide.resize(wide.len() + 8 - size, if negative { 0xff } else { 0 });
-    }
-    wide.into()
+    })
 }
 
 /// Bytes of a row of what stays as it is in the file: a matrix of 4-bit or 16-bit integers whose rows are whole bytes.
@@ -137,18 +148,11 @@ pub(crate) fn packed_width(code: i32, dims: &[i64]) -> Option<usize> {
 
 /// `count` integers of 4 bits as bytes; the first of two is in the low half.
 pub(crate) fn unpack(pairs: &[u8], count: usize, signed: bool) -> Bytes {
-    let mut bytes: Vec<u8> = Vec::with_capacity(2 * pairs.len());
-    for &pair in pairs {
+    each(&pairs[..count.div_ceil(2)], 1, &|pair, bytes| {
+        let pair = pair[0];
         bytes.extend(if signed { [pair << 4, pair].map(|b| ((b as i8) >> 4) as u8) } else { [pair & 15, pair >> 4] });
-    }
-    bytes.truncate(count);
-    bytes.into()
-}
-
-/// f64 as f32.
-fn narrow_floats(elements: &[u8]) -> Bytes {
-    let (elements, _) = elements.as_chunks();
-    elements.iter().flat_map(|&element| (f64::from_le_bytes(element) as f32).to_le_bytes()).collect()
+    })
+    .slice(..count)
 }
 
 /// `[2, 3]`, without the machinery of `Debug`.

@@ -35,8 +35,8 @@ pub(super) fn counter(b: &mut Builder<'_>, x: ValueId, axis: i64) -> ValueId {
 }
 
 pub(super) fn constant(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
-    if let Some(tensor) = n.tensor("value") {
-        let constant = b.constant_of(&tensor);
+    if let Some(mut tensor) = n.tensor("value") {
+        let constant = b.constant_of(&mut tensor);
         return n.check(constant);
     }
     if let Some(value) = n.float("value_float") {
@@ -57,7 +57,7 @@ pub(super) fn constant(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueI
 
 pub(super) fn constant_of_shape(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     let value = match n.tensor("value") {
-        Some(tensor) => n.check(b.decode(&tensor))?,
+        Some(mut tensor) => n.check(b.decode(&mut tensor))?,
         None => Tensor::scalar_f32(0.0),
     };
     if value.data.len() != value.dtype.size() {

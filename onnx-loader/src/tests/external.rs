@@ -74,8 +74,7 @@ fn tensors_are_found_by_offset_and_length() {
 fn what_a_model_asks_for_is_known_before() {
     let mut other = bytes(&[("location", "./parts/v.bin")]);
     other.name = "v".into();
-    let here =
-        TensorProto { raw_data: Some(Bytes::from_static(b"abc")), data_location: 0, ..bytes(&[("location", "no")]) };
+    let here = TensorProto { raw_data: Some(b"abc".to_vec()), data_location: 0, ..bytes(&[("location", "no")]) };
     let tensors = [bytes(&[("location", "w.bin")]), other, bytes(&[("location", "w.bin")]), here, bytes(&[])];
     let file = File::decode(&model(&tensors)).unwrap();
     assert_eq!(file.external_files(), ["w.bin", "parts/v.bin"]);

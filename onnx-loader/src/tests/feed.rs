@@ -5,7 +5,6 @@ use super::*;
 use crate::File;
 use crate::ModelReader;
 use crate::proto::{GraphProto, ModelProto};
-use bytes::Bytes;
 use proptest::prelude::*;
 
 /// Reads `bytes` in pieces of these sizes, again and again.
@@ -44,7 +43,7 @@ fn every_committed_model_is_the_same_in_pieces() {
 #[test]
 fn what_is_empty_is_complete() {
     let empty = ModelProto { graph: Some(GraphProto::default()), ..ModelProto::default() };
-    let tensor = TensorProto { raw_data: Some(Bytes::new()), ..TensorProto::default() };
+    let tensor = TensorProto { raw_data: Some(Vec::new()), ..TensorProto::default() };
     let last = ModelProto {
         graph: Some(GraphProto { initializer: vec![TensorProto::default(), tensor], ..GraphProto::default() }),
         ..ModelProto::default()
