@@ -2,10 +2,13 @@
 //!
 //! A vocabulary was trained on text that one particular program had normalized, so the answers of that program, old
 //! tables and all, are the right ones: categories of an old Unicode, decompositions of Unicode 9, lower case and `\w` of
-//! a recent one. The tables have only what is asked for, as columns of differences that take 5.1 KB in a compressed
-//! module (lower case alone takes 4.2 KB by way of the standard library), and are unpacked when a tokenizer is made.
+//! a recent one. The tables have only what is asked for, as columns of differences that take 2.4 KB in a compressed
+//! module (lower case alone takes 4.2 KB by way of the standard library), and are unpacked when a tokenizer is made; the
+//! largest, decompositions, is JavaScript's where there is that.
 //! Tests hold every character to the crates that the Hugging Face `tokenizers` library uses, and write the tables.
 
+#[cfg_attr(all(target_arch = "wasm32", target_os = "unknown"), path = "host.rs")]
+mod decompositions;
 #[cfg(feature = "subword")]
 pub(crate) mod forms;
 #[cfg(feature = "unigram")]
@@ -16,6 +19,7 @@ pub(crate) mod tables;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
+use decompositions::Decompositions;
 use tables::{Runs, rows, signed};
 
 /// What the normalizer does with a character, and whether it is part of a word.
@@ -83,21 +87,12 @@ struct LowerRun {
 /// The tables, unpacked.
 pub(crate) struct Unicode {
     classes: Runs,
-    /// Character and a character that remains of its decomposition, as often as several remain. Ascending.
-    decompositions: Vec<(u32, u32)>,
+    decompositions: Decompositions,
     lower: Vec<LowerRun>,
 }
 
 impl Unicode {
     pub fn new() -> Self {
-        let (mut from, mut to) = (0, 0);
-        let mut decompositions = Vec::new();
-        for [gap, difference] in rows(include_bytes!("decompositions.bin")) {
-            from += gap;
-            to += signed(difference);
-            decompositions.push((from, to as u32));
-        }
-
         let mut last = 0;
         let mut lower = Vec::new();
         for [gap, steps, step, difference] in rows(include_bytes!("lower.bin")) {
@@ -105,6 +100,7 @@ impl Unicode {
             last = start + steps * step;
             lower.push(LowerRun { start, last, step, difference: signed(difference) });
         }
+        let decompositions = Decompositions::new();
         Unicode { classes: Runs::new(include_bytes!("classes.bin")), decompositions, lower }
     }
 
@@ -112,8 +108,8 @@ impl Unicode {
         Class(self.classes.get(c) as u8)
     }
 
-    /// Calls `f` with what remains of the canonical decomposition of `c` without nonspacing marks; with `c` if it has
-    /// none, also if it is a mark.
+    /// Calls `f` with the canonical decomposition of `c`, of which nonspacing marks may have been left out unless it
+    /// consists of these.
     pub fn decompose(&self, c: char, mut f: impl FnMut(char)) {
         const HANGUL: u32 = 0xac00;
         let code = u32::from(c);
@@ -125,13 +121,7 @@ impl Unicode {
             let count = if syllable % 28 == 0 { 2 } else { 3 };
             return jamo.iter().take(count).filter_map(|&jamo| char::from_u32(jamo)).for_each(f);
         }
-        let first = self.decompositions.partition_point(|&(from, _)| from < code);
-        let remaining = self.decompositions.get(first..).unwrap_or_default().iter();
-        let mut remaining = remaining.take_while(|&&(from, _)| from == code).peekable();
-        if remaining.peek().is_none() {
-            return f(c);
-        }
-        remaining.filter_map(|&(_, to)| char::from_u32(to)).for_each(f);
+        self.decompositions.each(c, &mut f);
     }
 
     /// Appends `c` in lower case, as [`char::to_lowercase`].
