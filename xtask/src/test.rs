@@ -51,7 +51,9 @@ fn native() -> Result {
     ]))?;
     // Of a build without features: that it says so, and that it is as good at what it has.
     announce("tests, native, without features");
-    run_command(cargo().args(workspace).args(["--test", "refusals", "--test", "tokenizer"]))
+    run_command(cargo().args(workspace).args(["--test", "refusals", "--test", "tokenizer"]))?;
+    let bare = ["--package", "fourlane-onnx", "--no-default-features", "--test", "int4"];
+    run_command(cargo().arg("test").args(bare))
 }
 
 fn wasm() -> Result {

@@ -139,6 +139,9 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
 
 /// Whether codes, scales and zero points, from operand `first` on, are as long as the kernel reads them.
 pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], first: usize, step: &Step) -> Option<String> {
+    if cfg!(not(feature = "int4")) {
+        return Some("weights in codes: fourlane-graph was built without its feature 'int4'".into());
+    }
     // Signed codes are read as the bytes that they are; numbers may be halves.
     let length = |i: usize| {
         let view = step.inputs.get(first + i).copied().flatten()?;
@@ -169,6 +172,9 @@ pub(super) fn linear_blocks(
     step: &Step,
     memory: &Memory,
 ) {
+    if cfg!(not(feature = "int4")) {
+        return; // see check_blocks
+    }
     let (x, out) = (operand(step, 0), &step.outputs[0]);
     let m = out.shape.count().checked_div(n).unwrap_or(0);
     let weight = blocks(code, block, 1, step, memory);
@@ -195,6 +201,9 @@ fn blocks<'m>(code: Code, block: usize, first: usize, step: &Step, memory: &'m M
 }
 
 pub(super) fn dequantize_blocks(code: Code, block: usize, k: usize, step: &Step, memory: &Memory) {
+    if cfg!(not(feature = "int4")) {
+        return; // see check_blocks
+    }
     let rows = blocks(code, block, 0, step, memory);
     for (row, out) in memory.write::<f32>(&step.outputs[0]).chunks_exact_mut(k.max(1)).enumerate() {
         gemm_blocks::dequantize_row(&rows, k, row, out);

@@ -8,6 +8,9 @@ use crate::ir::{Activation, Binary, Code, DType, Node, Op, Tensor, ValueId};
 
 /// Makes layers of products with such weights, and rows in codes of what is looked up in tables.
 pub fn run(model: &mut Draft) -> Result<usize, Failure> {
+    if cfg!(not(feature = "int4")) {
+        return Ok(0);
+    }
     let literal = model.literal;
     // The order of additions in a product is another, while rows are the same numbers.
     let product = |m: &Matcher, node: &Node, fresh: &mut Fresh| if literal { None } else { product(m, node, fresh) };

@@ -7,6 +7,7 @@ use fourlane_graph::ir::{Activation, Code, DType, Op, ValueId};
 
 /// `x weight^T + bias`, the weight `[N, K]` in integers of 2, 4 or 8 bits.
 pub(super) fn matmul_n_bits(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    with_int4(n)?;
     // How activations may be rounded on the way: ours are not.
     n.ignore(&["accuracy_level"]);
     let code = match n.int_or("bits", 4) {
@@ -25,6 +26,7 @@ pub(super) fn matmul_n_bits(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<V
 
 /// `x weight^T`, the weight `[N, K]` in levels of normal or 4-bit floats.
 pub(super) fn matmul_bnb4(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    with_int4(n)?;
     n.only("training_mode", 0);
     n.only("transB", 1);
     let code = match n.int("quant_type") {
@@ -33,6 +35,11 @@ pub(super) fn matmul_bnb4(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Val
         _ => return n.reject("without a known quant_type"),
     };
     plain(layer(code, n)?, 3, 0, n, b)
+}
+
+/// Rejects the node if this build has none of these operators.
+fn with_int4(n: &mut NodeReader) -> Option<()> {
+    if cfg!(feature = "int4") { Some(()) } else { n.reject("in a build without the cargo feature 'int4'") }
 }
 
 fn layer(code: Code, n: &mut NodeReader) -> Option<Op> {
@@ -47,6 +54,7 @@ fn size(n: &mut NodeReader, name: &str) -> Option<usize> {
 
 /// Rows of a table in blocks of integers: looked up first, then dequantised.
 pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+    with_int4(n)?;
     n.only("gather_axis", 0);
     n.only("quantize_axis", 1);
     let (bits, block) = (n.int_or("bits", 4), n.int_or("block_size", 128));

@@ -138,6 +138,9 @@ fn dequantize_codes(
     [x, scale]: [ValueId; 2],
     zero: Option<ValueId>,
 ) -> Option<ValueId> {
+    if cfg!(not(feature = "int4")) {
+        return None;
+    }
     let (code, sizes) = codes(b, x)?;
     let (is_packed, in_blocks, is_single) = (b.packed(x).is_some(), block != 0, b.tensor(scale)?.len() == 1);
     let axis = usize::try_from(if axis < 0 { axis + 2 } else { axis }).ok().filter(|&axis| axis < 2)?;

@@ -1,0 +1,19 @@
+//! What builds with and without the cargo feature `int4` say to weights in blocks of 4 bits. `cargo xtask test` runs both.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use fourlane_onnx::{File, NoExternalData};
+use std::path::Path;
+
+#[test]
+fn weights_in_blocks_load_or_are_refused_by_name() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models/sst2-mini/onnx/model_q4f16.onnx");
+    let loaded = File::open(&path).and_then(|file| file.load(&NoExternalData));
+    match loaded {
+        Ok(_) => assert!(cfg!(feature = "int4"), "it loads"),
+        Err(error) => {
+            let refused = "com.microsoft:MatMulNBits (in a build without the cargo feature 'int4')";
+            assert!(!cfg!(feature = "int4") && error.to_string().contains(refused), "{error}");
+        }
+    }
+}
