@@ -9,7 +9,7 @@ use crate::{Error, Files, Options, SessionOptions, TextClassifier, TokenizerErro
 use bytes::Bytes;
 #[cfg(feature = "profile")]
 use fourlane_graph::StepProfile;
-use fourlane_graph::ir::{Port, PortDim};
+use fourlane_graph::ir::{DType, Port, PortDim};
 use fourlane_graph::{Data, Model, OpenSession, Outputs, TensorView};
 use fourlane_onnx::{ExternalData, LoadError, ModelReader, StoredTensor};
 use std::fmt::Display;
@@ -26,6 +26,8 @@ extern "C" {
     fn new() -> Array;
     #[wasm_bindgen(method)]
     fn push(this: &Array, value: &JsValue);
+    #[wasm_bindgen(method, indexing_getter)]
+    fn get(this: &Array, index: u32) -> JsValue;
 
     /// Bytes in JavaScript's memory.
     pub type Uint8Array;
@@ -95,13 +97,16 @@ impl ModelFile {
     }
 
     /// Names of the files that must be added, after the last bytes were fed.
-    pub fn external_files(&mut self) -> Result<Vec<String>, JsValue> {
+    pub fn external_files(&mut self) -> Result<Array, JsValue> {
         if let Some(reader) = self.reader.take() {
             self.buffer = Vec::new();
             self.file = Some(reader.finish().map_err(load_error)?);
         }
-        let names = self.file.iter().flat_map(|file| file.external_files());
-        Ok(names.map(String::from).collect())
+        let names = Array::new();
+        if let Some(file) = &self.file {
+            file.external_files().into_iter().for_each(|name| names.push(&name.into()));
+        }
+        Ok(names)
     }
 
     /// Adds a file.
@@ -113,7 +118,7 @@ impl ModelFile {
 impl ModelFile {
     fn load(mut self) -> Result<Model, JsValue> {
         self.external_files()?;
-        let file = self.file.ok_or_else(|| error("invalid-model", "the model was not read to its end"))?;
+        let file = self.file.ok_or_else(|| error("invalid-model", &"the model was not read to its end"))?;
         file.load(&self.beside).map_err(load_error)
     }
 }
@@ -214,8 +219,10 @@ impl Classifier {
     }
 
     /// The labels, in the order of the model's outputs.
-    pub fn labels(&self) -> Vec<String> {
-        self.classifier.labels().iter().map(|label| label.as_ref().into()).collect()
+    pub fn labels(&self) -> Array {
+        let labels = Array::new();
+        self.classifier.labels().iter().for_each(|label| labels.push(&(&**label).into()));
+        labels
     }
 
     /// Token ids of a text, as floats, which are exact up to 16 millions: the glue for arrays of these is there.
@@ -224,18 +231,40 @@ impl Classifier {
     }
 
     /// The outputs for each text, one after the other.
-    pub fn logits(&mut self, texts: Vec<String>) -> Result<Vec<f32>, JsValue> {
+    pub fn logits(&mut self, texts: &Array) -> Result<Vec<f32>, JsValue> {
+        let texts = strings(texts);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        Ok(self.classifier.logits(&texts).map_err(classifier_error)?.concat())
+        let mut flat = Vec::new();
+        for logits in self.classifier.logits(&texts).map_err(classifier_error)? {
+            flat.extend_from_slice(&logits);
+        }
+        Ok(flat)
     }
 
     /// For each text, index and score of the `top_k` best labels (0: of all), one after the other.
-    pub fn classify(&mut self, texts: Vec<String>, top_k: usize) -> Result<Vec<f32>, JsValue> {
+    pub fn classify(&mut self, texts: &Array, top_k: usize) -> Result<Vec<f32>, JsValue> {
+        let texts = strings(texts);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let options = Options { top_k: Some(top_k), ..Options::default() };
-        let results = self.classifier.classify(&texts, &options).map_err(classifier_error)?;
-        Ok(results.iter().flatten().flat_map(|label| [label.index as f32, label.score]).collect())
+        let mut flat = Vec::new();
+        for labels in self.classifier.classify(&texts, &options).map_err(classifier_error)? {
+            labels.iter().for_each(|label| flat.extend_from_slice(&[label.index as f32, label.score]));
+        }
+        Ok(flat)
     }
+}
+
+/// The strings of an array; what is none is empty.
+fn strings(array: &Array) -> Vec<String> {
+    let mut strings = Vec::new();
+    for index in 0.. {
+        let string = array.get(index);
+        if string.is_undefined() {
+            break;
+        }
+        strings.push(string.as_string().unwrap_or_default());
+    }
+    strings
 }
 
 /// What runs a model.
@@ -287,7 +316,7 @@ extern "C" {
 impl Classifier {
     /// Says that it cannot.
     pub fn profile(&mut self, _text: &str) -> Result<Array, JsValue> {
-        Err(error("unsupported-task", "this engine was built without the cargo feature 'profile'"))
+        Err(error("unsupported-task", &"this engine was built without the cargo feature 'profile'"))
     }
 }
 
@@ -362,12 +391,12 @@ impl Session {
 
     /// Sets an input for the next run.
     pub fn feed(&mut self, name: String, dtype: &str, shape: &[u32], bytes: &[u8]) -> Result<(), JsValue> {
-        let Some(values) = Values::from_bytes(dtype, bytes) else {
-            return Err(error("bad-input", format_args!("input '{name}' is {dtype}, which no model takes here")));
+        let Some(&dtype) = DTYPES.iter().find(|known| known.name() == dtype) else {
+            return Err(error("bad-input", &format!("input '{name}' is {dtype}, which no model takes here")));
         };
-        let shape = shape.iter().map(|&dim| dim as usize).collect();
+        let shape: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
         self.feeds.retain(|(fed, _)| *fed != name);
-        self.feeds.push((name, Tensor { shape, values }));
+        self.feeds.push((name, Tensor::new(dtype, &shape, bytes)));
         Ok(())
     }
 
@@ -377,13 +406,13 @@ impl Session {
         let feeds = std::mem::take(&mut self.feeds);
         let inputs: Vec<_> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
         let outputs = self.runner.run(&inputs).map_err(run_error)?;
-        self.results.extend(outputs.iter().map(|(_, view)| Tensor::from_view(view)));
+        self.results.extend(outputs.iter().map(|(_, view)| Tensor::from_view(&view)));
         Ok(())
     }
 
     /// Element type of an output of the last run, by its index.
     pub fn output_type(&self, index: usize) -> Option<String> {
-        self.results.get(index).map(|tensor| tensor.view().data.dtype().name().into())
+        self.results.get(index).map(|tensor| tensor.dtype.name().into())
     }
 
     /// Dimensions of an output of the last run.
@@ -393,7 +422,7 @@ impl Session {
 
     /// Elements of an output of the last run, as bytes.
     pub fn output_bytes(&self, index: usize) -> Option<Vec<u8>> {
-        self.results.get(index).map(|tensor| tensor.values.bytes().to_vec())
+        self.results.get(index).map(|tensor| tensor.bytes().to_vec())
     }
 }
 
@@ -413,80 +442,61 @@ fn describe(ports: &[Port]) -> Array {
     all
 }
 
+/// The types that models take and give here.
+const DTYPES: [DType; 6] = [DType::F32, DType::I64, DType::I32, DType::U8, DType::I8, DType::Bool];
+
 /// A [`TensorView`] that owns what it shows.
 struct Tensor {
+    dtype: DType,
     shape: Vec<usize>,
-    values: Values,
+    /// The elements, as whole words so that they are aligned, and how many bytes of that they are.
+    words: Vec<u64>,
+    size: usize,
 }
 
 impl Tensor {
-    fn from_view(view: TensorView<'_>) -> Tensor {
-        Tensor { shape: view.shape.to_vec(), values: Values::from_data(view.data) }
-    }
-
-    fn view(&self) -> TensorView<'_> {
-        TensorView { shape: &self.shape, data: self.values.data() }
-    }
-}
-
-/// [`Data`] that owns its elements.
-enum Values {
-    F32(Vec<f32>),
-    I64(Vec<i64>),
-    I32(Vec<i32>),
-    U8(Vec<u8>),
-    I8(Vec<i8>),
-    Bool(Vec<u8>),
-}
-
-impl Values {
-    /// Elements from their bytes; `None` if no model input has this type.
-    fn from_bytes(dtype: &str, bytes: &[u8]) -> Option<Values> {
-        Some(match dtype {
-            "float32" => Values::F32(bytemuck::pod_collect_to_vec(bytes)),
-            "int64" => Values::I64(bytemuck::pod_collect_to_vec(bytes)),
-            "int32" => Values::I32(bytemuck::pod_collect_to_vec(bytes)),
-            "uint8" => Values::U8(bytes.to_vec()),
-            "int8" => Values::I8(bytemuck::pod_collect_to_vec(bytes)),
-            "bool" => Values::Bool(bytes.iter().map(|&byte| u8::from(byte != 0)).collect()),
-            _ => return None,
-        })
-    }
-
-    fn from_data(data: Data<'_>) -> Values {
-        match data {
-            Data::F32(values) => Values::F32(values.to_vec()),
-            Data::I64(values) => Values::I64(values.to_vec()),
-            Data::I32(values) => Values::I32(values.to_vec()),
-            Data::U8(values) => Values::U8(values.to_vec()),
-            Data::I8(values) => Values::I8(values.to_vec()),
-            Data::Bool(values) => Values::Bool(values.to_vec()),
+    fn new(dtype: DType, shape: &[usize], bytes: &[u8]) -> Tensor {
+        let size = bytes.len() / dtype.size() * dtype.size();
+        let mut words = vec![0; size.div_ceil(8)];
+        let to: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        to[..size].copy_from_slice(&bytes[..size]);
+        if dtype == DType::Bool {
+            to.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
         }
+        Tensor { dtype, shape: shape.to_vec(), words, size }
     }
 
-    fn data(&self) -> Data<'_> {
-        match self {
-            Values::F32(values) => Data::F32(values),
-            Values::I64(values) => Data::I64(values),
-            Values::I32(values) => Data::I32(values),
-            Values::U8(values) => Data::U8(values),
-            Values::I8(values) => Data::I8(values),
-            Values::Bool(values) => Data::Bool(values),
-        }
+    fn from_view(view: &TensorView<'_>) -> Tensor {
+        let bytes = match view.data {
+            Data::F32(values) => bytemuck::cast_slice(values),
+            Data::I64(values) => bytemuck::cast_slice(values),
+            Data::I32(values) => bytemuck::cast_slice(values),
+            Data::U8(values) | Data::Bool(values) => values,
+            Data::I8(values) => bytemuck::cast_slice(values),
+        };
+        Tensor::new(view.data.dtype(), view.shape, bytes)
     }
 
     fn bytes(&self) -> &[u8] {
-        match self {
-            Values::F32(values) => bytemuck::cast_slice(values),
-            Values::I64(values) => bytemuck::cast_slice(values),
-            Values::I32(values) => bytemuck::cast_slice(values),
-            Values::U8(values) | Values::Bool(values) => values,
-            Values::I8(values) => bytemuck::cast_slice(values),
-        }
+        &bytemuck::cast_slice(&self.words)[..self.size]
+    }
+
+    fn view(&self) -> TensorView<'_> {
+        let bytes = self.bytes();
+        let data = match self.dtype {
+            DType::F32 => Data::F32(bytemuck::cast_slice(bytes)),
+            DType::I64 => Data::I64(bytemuck::cast_slice(bytes)),
+            DType::I32 => Data::I32(bytemuck::cast_slice(bytes)),
+            DType::I8 => Data::I8(bytemuck::cast_slice(bytes)),
+            DType::Bool => Data::Bool(bytes),
+            // There are no others.
+            _ => Data::U8(bytes),
+        };
+        TensorView { shape: &self.shape, data }
     }
 }
 
-fn error(code: &str, message: impl Display) -> JsValue {
+fn error(code: &str, message: &dyn Display) -> JsValue {
     JsValue::from_str(&format!("{code}: {message}"))
 }
 
@@ -500,7 +510,7 @@ fn classifier_error(source: Error) -> JsValue {
         Error::Tokenizer(_) => "invalid-model",
         _ => "unsupported-model",
     };
-    error(code, source)
+    error(code, &source)
 }
 
 fn load_error(source: LoadError) -> JsValue {
@@ -508,7 +518,7 @@ fn load_error(source: LoadError) -> JsValue {
         LoadError::UnsupportedOperators(_) => "unsupported-model",
         _ => "invalid-model",
     };
-    error(code, source)
+    error(code, &source)
 }
 
 fn run_error(source: fourlane_graph::Error) -> JsValue {
@@ -519,5 +529,5 @@ fn run_error(source: fourlane_graph::Error) -> JsValue {
         OutOfMemory { .. } => "out-of-memory",
         _ => "bad-input",
     };
-    error(code, source)
+    error(code, &source)
 }
