@@ -110,7 +110,9 @@ impl Feeds {
             let output = outputs.get(&self.output).ok_or(Error::NoLogits)?;
             match (output.shape, output.data) {
                 ([batch, labels], Data::F32(values)) if *batch == self.filled(texts.len()) && *labels > 0 => {
-                    results = values.chunks(*labels).take(texts.len()).map(<[f32]>::to_vec).collect();
+                    for values in values.chunks(*labels).take(texts.len()) {
+                        results.push(values.to_vec());
+                    }
                     Ok(())
                 }
                 _ => Err(Error::NoLogits),
@@ -144,20 +146,22 @@ impl Feeds {
             }
             values
         };
-        let wide: Vec<Vec<i64>> = self.inputs.iter().map(|(_, role, _)| fill(*role)).collect();
-        let narrow: Vec<Vec<i32>> = (self.inputs.iter().zip(&wide))
-            .map(|((_, _, dtype), values)| match dtype {
-                DType::I32 => values.iter().map(|&value| value as i32).collect(),
-                _ => Vec::new(),
-            })
-            .collect();
+        let (mut wide, mut narrow) = (Vec::new(), Vec::new());
+        for (_, role, dtype) in &self.inputs {
+            let values = fill(*role);
+            let mut short = Vec::new();
+            if *dtype == DType::I32 {
+                values.iter().for_each(|&value| short.push(value as i32));
+            }
+            wide.push(values);
+            narrow.push(short);
+        }
         let shape = [rows, columns];
-        let views: Vec<(&str, TensorView<'_>)> = (self.inputs.iter().zip(wide.iter().zip(&narrow)))
-            .map(|((name, _, dtype), (wide, narrow))| {
-                let data = if *dtype == DType::I32 { Data::I32(narrow) } else { Data::I64(wide) };
-                (name.as_str(), TensorView { shape: &shape, data })
-            })
-            .collect();
+        let mut views: Vec<(&str, TensorView<'_>)> = Vec::new();
+        for (i, (name, _, dtype)) in self.inputs.iter().enumerate() {
+            let data = if *dtype == DType::I32 { Data::I32(&narrow[i]) } else { Data::I64(&wide[i]) };
+            views.push((name, TensorView { shape: &shape, data }));
+        }
         run(&views)
     }
 }

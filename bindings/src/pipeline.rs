@@ -115,13 +115,17 @@ impl TextClassifier {
 
         let session = Session::with_options(model, options)?;
         let feeds = Feeds::new(&session)?;
-        let limits = [tokens.model_max_length, config.max_positions, feeds.max_length(&session)];
-        let max_length = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
+        let mut max_length = usize::MAX;
+        for limit in [tokens.model_max_length, config.max_positions, feeds.max_length(&session)] {
+            max_length = max_length.min(limit.unwrap_or(usize::MAX));
+        }
         let problem = config.problem;
         let mut classifier = TextClassifier { session, tokenizer, feeds, labels: Vec::new(), problem, max_length };
         // The model knows best how many outputs it has, and a first run shows that it can run at all.
         let count = classifier.logits(&[""])?.first().map_or(0, Vec::len);
-        classifier.labels = (0..count).map(|index| config.label(index).into()).collect();
+        for index in 0..count {
+            classifier.labels.push(config.label(index).into());
+        }
         Ok(classifier)
     }
 
@@ -158,7 +162,11 @@ impl TextClassifier {
     pub fn classify(&mut self, texts: &[&str], options: &Options) -> Result<Vec<Vec<Label>>, Error> {
         let logits = self.logits_within(texts, options.max_length)?;
         let count = options.top_k.filter(|&count| count > 0).unwrap_or(usize::MAX);
-        Ok(logits.into_iter().map(|logits| self.best(logits, count)).collect())
+        let mut labels = Vec::with_capacity(logits.len());
+        for logits in logits {
+            labels.push(self.best(logits, count));
+        }
+        Ok(labels)
     }
 
     /// The model's outputs for each text, as they are.

@@ -9,7 +9,7 @@ use crate::error::{LoadError, Reason, Reject, UnsupportedOperator};
 use crate::external::ExternalData;
 use crate::names::{Maker, Name, Names};
 use crate::ops;
-use crate::proto::{AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto};
+use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto};
 use crate::proto::{ValueInfoProto, data_type};
 use crate::reader::NodeReader;
 use crate::tensor;
@@ -219,13 +219,14 @@ fn port_dtype(code: i32) -> Result<DType, String> {
 
 /// A dimension without a name gets one of its own.
 fn port_dims(port: &str, shape: &TensorShapeProto) -> Vec<PortDim> {
-    let dim = |(axis, dim): (usize, &DimensionProto)| {
+    let mut dims = Vec::with_capacity(shape.dim.len());
+    for (axis, dim) in shape.dim.iter().enumerate() {
         let fixed = dim.dim_value.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
-        match (fixed, &dim.dim_param) {
+        dims.push(match (fixed, &dim.dim_param) {
             (Some(n), _) => PortDim::Fixed(n),
             (None, Some(name)) if !name.is_empty() => PortDim::Symbol(name.clone()),
             _ => PortDim::Symbol(format!("{port}[{axis}]")),
-        }
-    };
-    shape.dim.iter().enumerate().map(dim).collect()
+        });
+    }
+    dims
 }

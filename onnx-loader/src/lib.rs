@@ -96,12 +96,16 @@ impl File {
     pub fn external_files(&self) -> Vec<&str> {
         let mut files = Vec::new();
         let Some(graph) = &self.0.graph else { return files };
-        let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-        let constants = attributes.filter_map(|attribute| attribute.t.as_ref());
-        for location in graph.initializer.iter().chain(constants).filter_map(external::location) {
-            if !location.is_empty() && !files.contains(&location) {
+        let mut note = |tensor| {
+            if let Some(location) = external::location(tensor).filter(|location| !location.is_empty())
+                && !files.contains(&location)
+            {
                 files.push(location);
             }
+        };
+        graph.initializer.iter().for_each(&mut note);
+        for node in &graph.node {
+            node.attribute.iter().for_each(|attribute| attribute.t.iter().for_each(&mut note));
         }
         files
     }
