@@ -61,14 +61,14 @@ pub struct ModelFile {
 /// allocated beside the tensors lives on as a hole among them.
 const PIECE: u32 = 1 << 17;
 
-/// Lets the memory grow at once by what a file of `length` bytes will take: tensor by tensor takes a tenth of the time of
-/// loading. In a memory that has held as much already there may be room, in places that cannot be known.
+/// Lets the memory grow at once by what a file of `length` bytes will take: tensor by tensor takes a tenth of the time
+/// of loading. In a memory that has held as much already there may be room, in places that cannot be known.
 fn make_room(length: usize) {
     if core::arch::wasm32::memory_size::<0>() < length >> 16 {
         // Freed at once, it is where the allocator takes from next. A refusal is told when the memory is needed.
         let mut room = Vec::<u8>::new();
-        // A little less than the file: the allocator grows by the whole of what does not fit, so that the rest of the room,
-        // which the last tensors fill, would stay empty.
+        // A little less than the file: the allocator grows by the whole of what does not fit, so that the rest of the
+        // room, which the last tensors fill, would stay empty.
         let _ = room.try_reserve_exact(length - length / 16);
         black_box(room); // or nothing would be allocated, as far as the compiler is concerned
     }
