@@ -85,8 +85,9 @@ export interface PipelineOptions extends LoadOptions {
   /** Taken for transformers.js' sake, without effect: the model says which files it needs. */
   use_external_data_format?: boolean | number | Record<string, boolean | number>;
   /**
-   * Whether a model that quantises while it runs does so by ONNX's rule, with one range of values for a whole tensor.
-   * Texts are run one by one then. Default: false, each token has its own range, which is nearer to full precision.
+   * Whether a model is run to the letter: one that quantises while it runs does so by ONNX's rule, with one range of
+   * values for a whole tensor, and floats are added in onnxruntime's order. Slower; texts are run one by one then.
+   * Default: false, each token has its own range, which is nearer to full precision.
    */
   literal?: boolean;
   /**

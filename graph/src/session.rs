@@ -72,11 +72,11 @@ pub struct Options {
     /// Whether the passes run. Without them the model is executed operator by operator, as the file has it: slow, and
     /// what the passes are tested against.
     pub optimize: bool,
-    /// Whether the graph is followed to the letter where a model is quantised dynamically: one range per tensor, as ONNX
-    /// defines it, of floats with the bits that onnxruntime gives them ([`fourlane_kernels::literal`]), operator by
-    /// operator; and everything is computed, on padding and for tokens that nothing reads, too. Otherwise each row
-    /// (token) has a range of its own, which is closer to the model before quantisation, and a text costs and gives what
-    /// it does alone and without padding.
+    /// Whether the graph is followed to the letter: one range per tensor where a model is quantised dynamically, as ONNX
+    /// defines it, and floats with the bits that onnxruntime gives them ([`fourlane_kernels::literal`]), operator by
+    /// operator, but for models in half floats; and everything is computed, on padding and for tokens that nothing reads,
+    /// too. Otherwise each row (token) has a range of its own, which is closer to the model before quantisation, and a text
+    /// costs and gives what it does alone and without padding.
     pub literal: bool,
     /// Whether rows may be quantised to 7 bits instead of 8 where that is faster. Not if `literal`.
     pub fast: bool,
