@@ -17,7 +17,7 @@ const scripts = readdirSync(sources).filter((name) => name.endsWith('.js'));
 const SMALL = {
   module: true,
   ecma: 2020,
-  compress: { passes: 3, inline: 1, pure_getters: true },
+  compress: { passes: 3, inline: 1, pure_getters: true, keep_fargs: false, unsafe_arrows: true },
   keep_classnames: /^(FourlaneError|InferenceSession|Tensor)$/,
   format: { comments: /webpackIgnore|@vite-ignore/ },
 };
@@ -32,6 +32,10 @@ const SPARE = [
   [/_assertClass\(.*\);/g, ''],
   [/\(typeof (Text\w+) !== 'undefined' \? (new \1\(.*?\)) : undefined\)/g, '$2'],
   [/if \(cachedTextDecoder\) /, ''],
+  [/(?<=\w), wasm\.__wbindgen_malloc(, wasm\.__wbindgen_realloc)?(?=\))/g, ''],
+  [/(?<=\w), malloc(, realloc)?(?=\))/g, ''],
+  [/\bmalloc\(/g, 'wasm.__wbindgen_malloc('],
+  [/ [/*] 1\b/g, ''],
   // The first start is as any later one, of another module.
   [/cached\w+Memory0 = null;\s*(?=cached|if \(typeof num)/g, ''],
   [/if \(typeof (numBytes|WASM_V).*\s*/g, ''],

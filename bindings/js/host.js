@@ -21,7 +21,9 @@ let calls = 0;
 /** What is imported when it is asked for; what inplace.js puts here, where import() is not allowed, is there already. */
 export const later = {
   service: () => import('./local.js'),
+  pack: () => import('./pack.js'),
   profile: () => import('./profile.js'),
+  progress: () => import('./progress.js'),
 };
 
 /** A number that nobody else has. */

@@ -2,8 +2,6 @@
 
 import { FourlaneError } from './errors.js';
 import { enter, later, leave, number } from './host.js';
-import { pack } from './pack.js';
-import { progress } from './progress.js';
 import { asFolder, kind, toUrl } from './where.js';
 
 export { FourlaneError };
@@ -48,8 +46,8 @@ export async function pipeline(task, source, options) {
   let stop;
   const stopped = new Promise((_, reject) => (stop = reject));
   stopped.catch(() => {});
-  let tell = callback && progress(callback, name);
-  const report = tell && ((...file) => {
+  let tell;
+  const report = callback && ((...file) => {
     try {
       tell?.(...file);
     } catch (error) {
@@ -63,7 +61,8 @@ export async function pipeline(task, source, options) {
   try {
     const host = await Promise.race([entering, stopped]);
     const isObject = typeof source === 'object' && source !== null && !Array.isArray(source);
-    const [files, buffers] = host.place.worker && isObject ? await pack(source, transfer) : [source];
+    const [files, buffers] = host.place.worker && isObject ? await (await later.pack()).pack(source, transfer) : [source];
+    if (callback) tell = (await later.progress()).progress(callback, name);
     const all = await toSettings(rest, host);
     signal?.throwIfAborted();
     const opened = await Promise.race([host.call('open', [id, files, all], report, buffers), stopped]);

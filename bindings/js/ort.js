@@ -4,9 +4,10 @@
 // Checks and messages follow onnxruntime's, as far as code in the field leans on them. What makes no sense here is
 // accepted; of that, what a program might count on is told by `info().ignored`.
 
+import * as disk from './disk.js';
 import { info, load, provide } from './engine.js';
 import { FourlaneError } from './errors.js';
-import { isShared, read, toBytes, within } from './read.js';
+import { isShared, provideFiles, read, toBytes, within } from './read.js';
 import { Tensor, isTensor } from './tensor.js';
 import * as threads from './threads.js';
 import { Session } from './wasm.js';
@@ -16,6 +17,7 @@ import { kind, toUrl } from './where.js';
 export { FourlaneError, Tensor };
 
 provide(threads);
+provideFiles(disk);
 
 /** Settings of onnxruntime; see ort.d.ts for those that have an effect. */
 export const env = {

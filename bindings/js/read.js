@@ -10,6 +10,13 @@ export { isShared } from './held.js';
 const RETRIES = 3;
 const PAUSE = 200;
 
+let disk; // disk.js, where there can be files
+
+/** For what may run in Node; a page does not load it. It is not for import(): see threads.js. */
+export function provideFiles(module) {
+  disk = module;
+}
+
 /**
  * The bytes at a URL, or undefined if there is nothing. A server that answers everything with its start page, or with one
  * to log in at, counts as having nothing.
@@ -20,7 +27,7 @@ const PAUSE = 200;
  */
 export async function read(url, how = {}) {
   how.signal?.throwIfAborted();
-  const isFile = url.protocol === 'file:' && isNode;
+  const isFile = disk && url.protocol === 'file:' && isNode;
   // Caches are for https, and for pages that may keep things.
   const cache = how.cache && !isFile && (await globalThis.caches?.open(how.cache).catch(() => undefined));
   const kept = await cache?.match(url.href);
@@ -70,8 +77,7 @@ async function finished(bytes, { check, report, intake }) {
  * nothing.
  */
 async function fill(intake, url, how, isFile) {
-  // Pages need not load what reads files.
-  const source = isFile ? (await import('./disk.js')).parts : parts;
+  const source = isFile ? disk.parts : parts;
   let loaded;
   for await (const { total, part } of source(url, how)) {
     if (!part) {

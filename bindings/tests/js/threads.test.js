@@ -51,9 +51,9 @@ test('as many as cores by default, and one .wasm is read', async () => {
   const { threads, reason, cores, read } = await run(`
     const fs = (await import('node:fs/promises')).default;
     const { syncBuiltinESMExports } = await import('node:module');
-    const original = fs.readFile;
+    const original = fs.open;
     const read = [];
-    fs.readFile = (file, ...rest) => (read.push(String(file)), original(file, ...rest));
+    fs.open = (file, ...rest) => (read.push(String(file)), original(file, ...rest));
     syncBuiltinESMExports();
     const { threads, reason } = await load(options);
     print({ threads, reason, read, cores: (await import('node:os')).availableParallelism() });
