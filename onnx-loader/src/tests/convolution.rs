@@ -95,7 +95,7 @@ fn sums_of_integers_over_channels() {
             let raw_data = Some(values.iter().map(|&v| v as u8).collect());
             TensorProto { raw_data, ..zeros(name, data_type::INT8, dims, 0) }
         };
-        let x_zero = TensorProto { raw_data: Some(vec![128].into()), ..zeros("xz", data_type::UINT8, &[], 1) };
+        let x_zero = TensorProto { raw_data: Some(vec![128]), ..zeros("xz", data_type::UINT8, &[], 1) };
         for per_channel in [false, true] {
             let zero = if per_channel { &zero[..] } else { &zero[..1] };
             let zero_of = |o: usize| zero[o % zero.len()];

@@ -167,7 +167,7 @@ fn casts_to_the_same_type_vanish() {
 fn dropout_is_nothing_at_inference() {
     becomes(&single(11, "Dropout", "x", vec![float("ratio", 0.1)]), "-> x");
     let training = |data| {
-        let flag = TensorProto { raw_data: Some(vec![data].into()), ..zeros("t", data_type::BOOL, &[], 1) };
+        let flag = TensorProto { raw_data: Some(vec![data]), ..zeros("t", data_type::BOOL, &[], 1) };
         single(12, "Dropout", "x r t", vec![]).initializer(floats_tensor("r", &[], &[0.1])).initializer(flag)
     };
     becomes(&training(0), "-> x");

@@ -95,7 +95,7 @@ fn embeddings_from_quantised_tables() {
     for (i, name) in names.into_iter().enumerate() {
         let dims: &[i64] = if i < 3 { &[2, 8] } else { &[8] };
         let scale = floats_tensor(&format!("{name}_scale"), &[], &[i as f32]);
-        let zero = TensorProto { raw_data: Some(vec![i as u8].into()), ..zeros(&format!("{name}_zero"), 2, &[], 1) };
+        let zero = TensorProto { raw_data: Some(vec![i as u8]), ..zeros(&format!("{name}_zero"), 2, &[], 1) };
         let values = zeros(name, data_type::UINT8, dims, if i < 3 { 16 } else { 8 });
         model = model.initializer(values).initializer(scale).initializer(zero);
     }

@@ -163,7 +163,7 @@ fn ints_tensor(name: &str, dims: &[i64], int64_data: &[i64]) -> TensorProto {
 }
 
 fn zeros(name: &str, data_type: i32, dims: &[i64], bytes: usize) -> TensorProto {
-    let raw_data = Some(vec![0; bytes].into());
+    let raw_data = Some(vec![0; bytes]);
     TensorProto { name: name.into(), dims: dims.into(), data_type, raw_data, ..Default::default() }
 }
 

@@ -48,7 +48,7 @@ fn typed_fields_follow_their_rules() {
 #[test]
 fn raw_data_is_widened_like_typed_fields() {
     let raw = |code, dims: &[i64], bytes: &[u8]| {
-        constant(TensorProto { raw_data: Some(bytes.to_vec().into()), ..tensor(code, dims) }).unwrap()
+        constant(TensorProto { raw_data: Some(bytes.to_vec()), ..tensor(code, dims) }).unwrap()
     };
     assert_eq!(raw(data_type::BOOL, &[3], &[0, 1, 255]).data, [0, 1, 1][..]);
     assert_eq!(raw(data_type::INT16, &[2], &[0xff, 0xff, 2, 0]).integers().unwrap(), [-1, 2]);
@@ -59,7 +59,7 @@ fn raw_data_is_widened_like_typed_fields() {
 #[test]
 fn two_integers_of_4_bits_are_in_one_byte() {
     let raw = |code, dims: &[i64], bytes: &[u8]| {
-        constant(TensorProto { raw_data: Some(bytes.to_vec().into()), ..tensor(code, dims) })
+        constant(TensorProto { raw_data: Some(bytes.to_vec()), ..tensor(code, dims) })
     };
     let unsigned = raw(data_type::UINT4, &[3], &[0x81, 0x0f]).unwrap();
     assert_eq!((unsigned.dtype, unsigned.integers().unwrap()), (DType::U8, vec![1, 8, 15]));
