@@ -9,11 +9,8 @@ use std::path::Path;
 fn weights_in_blocks_load_or_are_refused_by_name() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models/sst2-mini/onnx/model_q4f16.onnx");
     let loaded = File::open(&path).and_then(|file| file.load(&NoExternalData));
-    match loaded {
-        Ok(_) => assert!(cfg!(feature = "int4"), "it loads"),
-        Err(error) => {
-            let refused = "com.microsoft:MatMulNBits (in a build without the cargo feature 'int4')";
-            assert!(!cfg!(feature = "int4") && error.to_string().contains(refused), "{error}");
-        }
-    }
+    let refused = "com.microsoft:MatMulNBits (in a build without the cargo feature 'int4')";
+    let error = loaded.err().map(|error| error.to_string()).unwrap_or_default();
+    assert_eq!(error.contains(refused), cfg!(not(feature = "int4")), "{error}");
+    assert_eq!(error.is_empty(), cfg!(feature = "int4"), "{error}");
 }
