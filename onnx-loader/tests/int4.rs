@@ -7,7 +7,7 @@ use std::path::Path;
 
 #[test]
 fn weights_in_blocks_load_or_are_refused_by_name() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models/sst2-mini/onnx/model_q4f16.onnx");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/electra-e2025-tjs-q4.onnx");
     let loaded = File::open(&path).and_then(|file| file.load(&NoExternalData));
     let refused = "com.microsoft:MatMulNBits (in a build without the cargo feature 'int4')";
     let error = loaded.err().map(|error| error.to_string()).unwrap_or_default();
