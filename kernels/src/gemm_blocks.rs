@@ -322,9 +322,11 @@ impl Blocks<'_> {
         assert!(scratch.len() >= expanded_len(k), "gemm_blocks: scratch is too short");
     }
 
-    /// Codes from row to row.
-    fn pitch(&self, k: usize) -> usize {
-        self.code.pitch(k, self.block).unwrap_or(k)
+    /// What lies where, for which divisions are too slow to be repeated for each block.
+    fn layout(&self, k: usize) -> Layout {
+        let pitch = self.code.pitch(k, self.block).unwrap_or(k);
+        let blocks = k.div_ceil(self.block);
+        Layout { k, pitch, blocks, zero_bytes: self.code.bytes(blocks) }
     }
 
     /// Rows `j..j + NR` of the matrix, `[n, k]`, as a panel, `[k, NR]`; the last row stands in for those behind it.
@@ -364,11 +366,15 @@ impl Blocks<'_> {
         let signs = self.code.signs();
         // Blocks that do not begin with a row do begin with a word.
         let run = if self.code.has_table() && !k.is_multiple_of(self.block) { per_word } else { self.block };
+        let layout = self.layout(k);
         for (l, values) in (0..).step_by(run).zip(panel.as_chunks_mut::<NR>().0.chunks_mut(run)) {
-            let Run { words, last, scales, zeros } = self.run(k, rows, l, run);
+            let Run { words, last, scales, zeros } = self.run(&layout, rows, l, run);
+            let whole = words[0].len();
             let (scales, zeros) = (vectors(&scales), vectors(&zeros));
             for (w, values) in values.chunks_mut(per_word).enumerate() {
-                let words: [i32; NR] = from_fn(|c| i32::from_le_bytes(*words[c].get(w).unwrap_or(&last[c])) ^ signs);
+                // SAFETY: `Run::words` are of equal length.
+                let words = if w < whole { words.map(|words| unsafe { *words.get_unchecked(w) }) } else { last };
+                let words = words.map(|word| i32::from_le_bytes(word) ^ signs);
                 let (words, _) = words.as_chunks();
                 let mut words: [I32x4; VECTORS] = from_fn(|v| I32x4::from_array(words[v]));
                 if self.code.has_table() {
@@ -388,56 +394,42 @@ impl Blocks<'_> {
 
     /// The codes `l..l + len` of each row, which have a scale in common.
     #[inline(never)]
-    fn run(&self, k: usize, rows: [usize; NR], l: usize, len: usize) -> Run<'_> {
-        let places = self.places(k, rows, l);
-        let (scales, zeros) = (self.scales.pick(places), self.zeros(k, rows, l, places));
-        let mut run = Run { words: [&[]; NR], last: [[0; 4]; NR], scales, zeros };
-        let (pitch, bytes) = (self.pitch(k), self.code.bytes(len));
+    fn run(&self, layout: &Layout, rows: [usize; NR], l: usize, len: usize) -> Run<'_> {
+        let block = if self.block == layout.k { 0 } else { l >> self.block.trailing_zeros() };
+        let places = match self.code.has_table() {
+            true => rows.map(|row| (row * layout.k + l) >> self.block.trailing_zeros()),
+            false => rows.map(|row| row * layout.blocks + block),
+        };
+        let middle = self.code.middle();
+        let zeros = match self.zero_points {
+            Zero::Implied => [middle; NR],
+            Zero::Codes(zeros) => rows.map(|row| self.code_at(&zeros[row * layout.zero_bytes..], block).into()),
+            Zero::Floats(zeros) if self.code.signs() != 0 => zeros.pick(places).map(|zero| zero + middle),
+            Zero::Floats(zeros) => zeros.pick(places),
+        };
+        let mut run = Run { words: [&[]; NR], last: [[0; 4]; NR], scales: self.scales.pick(places), zeros };
+        let bytes = self.code.bytes(len);
         for (c, row) in rows.into_iter().enumerate() {
-            let (words, rest) = self.codes[self.code.byte(row * pitch + l)..][..bytes].as_chunks();
+            let (words, rest) = self.codes[self.code.byte(row * layout.pitch + l)..][..bytes].as_chunks();
             run.words[c] = words;
-            run.last[c][..rest.len()].copy_from_slice(rest);
+            if !rest.is_empty() {
+                run.last[c][..rest.len()].copy_from_slice(rest);
+            }
         }
         run
     }
 
-    /// Where the scales of element `l` of each row are.
-    fn places(&self, k: usize, rows: [usize; NR], l: usize) -> [usize; NR] {
-        match self.code.has_table() {
-            true => rows.map(|row| (row * k + l) >> self.block.trailing_zeros()),
-            false => {
-                let (blocks, block) = (k.div_ceil(self.block), l / self.block);
-                rows.map(|row| row * blocks + block)
-            }
-        }
-    }
-
-    /// The zero points of element `l` of each row, in unsigned codes; where their numbers are is `places`.
-    fn zeros(&self, k: usize, rows: [usize; NR], l: usize, places: [usize; NR]) -> [f32; NR] {
-        let middle = self.code.middle();
-        match self.zero_points {
-            Zero::Implied => [middle; NR],
-            Zero::Codes(zeros) => {
-                let (bytes, block) = (self.code.bytes(k.div_ceil(self.block)), l / self.block);
-                rows.map(|row| self.code_at(&zeros[row * bytes..], block).into())
-            }
-            Zero::Floats(zeros) => {
-                let zeros = zeros.pick(places);
-                if self.code.signs() != 0 { zeros.map(|zero| zero + middle) } else { zeros }
-            }
-        }
-    }
-
     /// Calls `f` with the position and the value of every element of a row.
     fn each(&self, k: usize, row: usize, f: &mut dyn FnMut(usize, f32)) {
-        let start = row * self.pitch(k);
+        let layout = self.layout(k);
+        let start = row * layout.pitch;
         let levels = self.levels();
         let mut l = 0;
         while l < k {
             // Rows need not begin with a block where these are cut from the flattened matrix.
             let into = if self.code.has_table() { (start + l) % self.block } else { l % self.block };
             let run = (self.block - into).min(k - l);
-            let Run { scales: [scale, ..], zeros: [zero, ..], .. } = self.run(k, [row; NR], l, run);
+            let Run { scales: [scale, ..], zeros: [zero, ..], .. } = self.run(&layout, [row; NR], l, run);
             for l in l..l + run {
                 let level = if self.code.has_table() {
                     // The high half of a byte comes first: of two neighbours, each is where the other would be.
@@ -467,8 +459,21 @@ impl Blocks<'_> {
     }
 }
 
+/// Where rows and blocks begin.
+struct Layout {
+    /// Codes that count, of a row.
+    k: usize,
+    /// Codes from row to row.
+    pitch: usize,
+    /// Blocks of a row.
+    blocks: usize,
+    /// Bytes of a row's zero points.
+    zero_bytes: usize,
+}
+
 /// What the columns of a panel are made of for some of its rows.
 struct Run<'a> {
+    /// Equally many of each column.
     words: [&'a [[u8; 4]]; NR],
     /// What is left behind whole words.
     last: [[u8; 4]; NR],
