@@ -384,7 +384,8 @@ pub fn reduce(op: ReduceOp, outer: usize, len: usize, inner: usize, x: &[f32]) -
 /// ONNX `QuantizeLinear` of one number into `low..=high`; NaN gives `low`.
 pub fn quantize(x: f32, scale: f32, zero_point: i32, low: i32, high: i32) -> i32 {
     let y = (x / scale).round_ties_even() + zero_point as f32;
-    y.max(low as f32).min(high as f32) as i32
+    // By name: with relaxed SIMD, LLVM makes of `max` an instruction that may keep NaN.
+    if y.is_nan() { low } else { y.max(low as f32).min(high as f32) as i32 }
 }
 
 /// ONNX `DynamicQuantizeLinear`, where `high` is 255: the bytes, the scale and the zero point.
