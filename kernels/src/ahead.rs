@@ -33,15 +33,8 @@ impl Ahead {
     /// What was read must still exist, and there must be no more steps than were announced.
     #[inline(always)]
     pub unsafe fn read(&mut self) {
-        // SAFETY: within a share there is a byte for every step.
-        touch(unsafe { &*self.at });
+        // SAFETY: within a share there is a byte for every step. Volatile, or the read would be left out.
+        unsafe { self.at.read_volatile() };
         self.at = self.at.wrapping_add(self.step);
     }
-}
-
-/// A read that is not left out.
-#[inline(always)]
-pub(crate) fn touch<T>(x: &T) {
-    // SAFETY: a reference can be read.
-    unsafe { (&raw const *x).read_volatile() };
 }
