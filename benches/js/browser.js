@@ -52,7 +52,7 @@ try {
     async ([plan, withFast]) => (await import('/js/page.js')).run(plan, withFast),
     [process.argv[2], fast],
   );
-  writeFileSync(OUT, JSON.stringify({ engine: `Chromium ${browser.version()}`, chromium: browser.version(), ...measured }, null, 1));
+  writeFileSync(OUT, JSON.stringify({ engine: `Chromium ${browser.version()}`, ...measured }, null, 1));
 } finally {
   await browser.close();
   server.close();

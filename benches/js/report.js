@@ -120,7 +120,7 @@ const lines = [
   `Written by \`cargo xtask bench --peers${quick ? ' --quick' : ''}\` on ${new Date().toISOString().slice(0, 10)}; not by hand.`,
   '',
   `- machine: ${node.cpu}, ${versions.cores} cores; load average of the last 15 minutes: ${loadavg()[2].toFixed(1)}`,
-  `- engines: Node ${node.node} (V8 ${node.v8}), Chromium ${chromium.chromium}`,
+  `- engines: Node ${node.node} (V8 ${node.v8}), ${chromium.engine}`,
   `- fourlane ${versions.fourlane} (${versions.commit}), ${versions.rustc}`,
   `- ${ORT} ${versions.ort}, rten ${versions.rten}, tract ${versions.tract}, each with one thread; rten and tract as wasm32-wasip1 with relaxed SIMD`,
   '- the models are DistilBERT at its real size, 6 layers of 768, from `cargo xtask bench --models`',
