@@ -62,7 +62,6 @@ pub fn report(variant: &Variant, features: &[String]) -> Result {
         (plain != without_hash(name)).then_some(plain)
     })?;
     print(&module, whole, "function", ROWS, |name| Some(without_hash(name).into()))?;
-    equal(&module);
     println!("\n{:>9} {:>9}  data segment", "raw", "brotli");
     for (index, range) in module.data.iter().enumerate() {
         let without = brotli(&cut(&module.bytes, std::slice::from_ref(range)), QUALITY)?;
@@ -93,21 +92,6 @@ fn print(module: &Module, whole: usize, title: &str, rows: usize, key: impl Fn(&
         println!("{:>9} {:>9} {:>5}  {name}", group.raw, group.brotli, group.functions);
     }
     Ok(())
-}
-
-/// Functions whose bodies are the same bytes.
-fn equal(module: &Module) {
-    let mut same: HashMap<&[u8], Vec<&str>> = HashMap::new();
-    for function in &module.functions {
-        same.entry(&module.bytes[function.body.clone()]).or_default().push(&function.name);
-    }
-    let mut same: Vec<(&[u8], Vec<&str>)> = same.into_iter().filter(|(_, names)| names.len() > 1).collect();
-    same.sort_by_key(|(body, names)| std::cmp::Reverse((body.len() * (names.len() - 1), names[0].to_owned())));
-    let again: usize = same.iter().map(|(body, names)| body.len() * (names.len() - 1)).sum();
-    println!("\n{again} bytes are in functions that are equal to others, byte for byte");
-    for (body, names) in same.iter().take(ROWS / 6) {
-        println!("{:>9} {:>15}  {}", body.len(), names.len(), without_hash(names[0]));
-    }
 }
 
 /// `bytes` without `ranges`, which are in ascending order.

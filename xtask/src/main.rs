@@ -10,6 +10,7 @@ mod demo;
 mod functions;
 mod glue;
 mod inspect;
+mod layout;
 mod opcodes;
 mod project;
 mod serve;
