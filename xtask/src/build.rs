@@ -3,10 +3,11 @@
 //!
 //! Four builds of the engine, with and without relaxed SIMD, with and without threads, share one JavaScript glue: a page
 //! fetches one of them.
-//! Each goes through cargo and wasm-bindgen (a library here, so its version is the one in Cargo.lock), and is read once
-//! more to hold it to its instruction set. What `layout` does to the functions makes the files 3.4 % smaller. wasm-opt was tried and left out: at -O3 and -Os the files are 7 % smaller
-//! as they are, 3 % larger in brotli bytes, and not faster; no single pass gains more than 1 %. LLVM's ABI that returns pairs
-//! as two values (`experimental-mv`) is 4 % smaller, and miscompiles the executor.
+//! Each goes through cargo and wasm-bindgen (a library here, so its version is the one in Cargo.lock), has its functions
+//! arranged by `layout`, and is read once more to hold it to its instruction set. wasm-opt was tried and left out: at -O3
+//! and -Os the files are 7 % smaller as they are, 3 % larger in brotli bytes, and not faster; no single pass gains more
+//! than 1 %. LLVM's ABI that returns pairs as two values (`experimental-mv`) is 4 % smaller, and miscompiles the
+//! executor.
 
 use crate::shell::{announce, cargo, copy_into, list, make_folder, read, remove_folder, write};
 use crate::{Result, glue, layout, opcodes, project, shell, tools};
