@@ -7,17 +7,21 @@ export function median(numbers) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** Milliseconds, of all contestants together, after which what is hot in them is known. */
+const WARM = 2000;
+
 /**
  * Runs contestants `{ name, run }` in turns, each first in its turn, and returns `{ name: [milliseconds] }`. After some
  * rounds that are not counted, in which the engines' compilers find what is hot, there are at least `rounds.least`, then
- * more up to `rounds.most` while the time of one case (`rounds.seconds`) lasts.
+ * more up to `rounds.most` while the time of one case (`rounds.seconds`) lasts. `warm` is how many milliseconds they
+ * have run before.
  */
-export async function takeTurns(contestants, rounds) {
+export async function takeTurns(contestants, rounds, warm = 0) {
   const times = Object.fromEntries(contestants.map(({ name }) => [name, []]));
-  const warming = performance.now();
-  do {
+  const warming = performance.now() - warm;
+  while (performance.now() - warming < WARM) {
     for (const { run } of contestants) await run();
-  } while (performance.now() - warming < 500);
+  }
   const begin = performance.now();
   for (let round = 0; round < rounds.most; round++) {
     if (round >= rounds.least && performance.now() - begin > rounds.seconds * 1000) break;

@@ -2,7 +2,7 @@
 
 import { engines } from './engines.js';
 import { median } from './measure.js';
-import { padded, PLANS, PRECISIONS, show, wholeModel } from './suite.js';
+import { PAGE, padded, PLANS, PRECISIONS, show, wholeModel } from './suite.js';
 
 const where = { ort: '/ort/ort.wasm.bundle.min.mjs', wasmPaths: '/ort/', packages: '/packages' };
 const say = (row) => console.log(show(row));
@@ -41,7 +41,7 @@ async function loading(precision, starts) {
 
 export async function run(name, fast) {
   if (name === 'threads') return { models: await inWorker('threads-worker.js', { where }) };
-  const plan = PLANS[name];
+  const plan = { ...PLANS[name], shapes: PLANS[name].shapes.filter(([batch, seq]) => batch * seq <= PAGE) };
   const list = engines(where);
   const results = { loading: [], models: [] };
   for (const precision of plan.precisions) {
