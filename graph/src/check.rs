@@ -39,8 +39,8 @@ pub(crate) fn check(model: &Model) -> Result<(), Failure> {
         }
     }
     let mut made = vec![false; count];
-    let known = model.inputs.iter().map(|p| p.value).chain(model.constants.keys().copied());
-    known.for_each(|id| made[id.index()] = true);
+    model.inputs.iter().for_each(|port| made[port.value.index()] = true);
+    model.constants.keys().for_each(|id| made[id.index()] = true);
     for node in &model.nodes {
         if node.inputs.iter().flatten().any(|id| !made.get(id.index()).is_some_and(|m| *m)) {
             return Err(Error::invalid(&node.name, "an operand is used before it is made"));

@@ -89,8 +89,16 @@ impl Tensor {
 
     /// A vector of i64.
     pub fn vector_i64(values: &[i64]) -> Tensor {
-        let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Tensor { dtype: DType::I64, shape: vec![values.len()], data: data.into() }
+        Tensor::of_integers(DType::I64, vec![values.len()], values)
+    }
+
+    /// Integers or bools of a runtime type.
+    pub(crate) fn of_integers(dtype: DType, shape: Vec<usize>, values: &[i64]) -> Tensor {
+        let mut data = Vec::with_capacity(values.len() * dtype.size());
+        for value in values {
+            data.extend_from_slice(&value.to_le_bytes()[..dtype.size()]);
+        }
+        Tensor { dtype, shape, data: data.into() }
     }
 
     /// Number of elements.
@@ -105,14 +113,17 @@ impl Tensor {
 
     /// All elements of an integer or bool tensor; `None` for other types.
     pub fn integers(&self) -> Option<Vec<i64>> {
-        let d = &self.data;
-        Some(match self.dtype {
-            DType::I64 => d.chunks_exact(8).map(bytemuck::pod_read_unaligned::<i64>).collect(),
-            DType::I32 => d.chunks_exact(4).map(|b| bytemuck::pod_read_unaligned::<i32>(b).into()).collect(),
-            DType::U8 | DType::Bool => d.iter().map(|&b| b.into()).collect(),
-            DType::I8 => d.iter().map(|&b| (b as i8).into()).collect(),
-            DType::F32 | DType::F16 | DType::BF16 | DType::F64 => return None,
-        })
+        let mut integers = Vec::with_capacity(self.len());
+        for element in self.data.chunks_exact(self.dtype.size()) {
+            integers.push(match self.dtype {
+                DType::I64 => bytemuck::pod_read_unaligned(element),
+                DType::I32 => bytemuck::pod_read_unaligned::<i32>(element).into(),
+                DType::U8 | DType::Bool => element[0].into(),
+                DType::I8 => (element[0] as i8).into(),
+                DType::F32 | DType::F16 | DType::BF16 | DType::F64 => return None,
+            });
+        }
+        Some(integers)
     }
 
     /// All elements of a float tensor as f32; `None` for other types.

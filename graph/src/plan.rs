@@ -11,7 +11,7 @@ use crate::dim::{self, checked_mul};
 use crate::error::{Error, Failure};
 use crate::exec;
 use crate::infer::{self, Inference};
-use crate::ir::{DType, Model, Node, Op, Port, Unary, ValueId};
+use crate::ir::{DType, Model, Node, Op, Port, Tensor, Unary, ValueId};
 use crate::weights::{self, Aligned, Format, Weights};
 use std::ops::Range;
 
@@ -269,13 +269,7 @@ impl<'a> Planner<'a> {
         };
         let offset = self.numbers.len().next_multiple_of(8);
         self.numbers.resize(offset, 0);
-        for v in elements {
-            match fact.dtype.size() {
-                8 => self.numbers.extend(v.to_le_bytes()),
-                4 => self.numbers.extend((v as i32).to_le_bytes()),
-                _ => self.numbers.push(v as u8),
-            }
-        }
+        self.numbers.extend_from_slice(&Tensor::of_integers(fact.dtype, Vec::new(), &elements).data);
         self.places[id.index()] = Some(Place::Numbers(offset));
         Ok(true)
     }
@@ -468,7 +462,10 @@ fn is_same_bytes(op: &Op, from: (DType, Sizes), to: (DType, Sizes)) -> bool {
         Op::Cast(_) => from.0 == to.0,
         Op::Expand | Op::Tile => from.1.count() == to.1.count(),
         // Moving axes of size 1 moves nothing.
-        Op::Transpose { perm } => perm.iter().filter(|&&a| from.1[a] != 1).is_sorted(),
+        Op::Transpose { perm } => {
+            let mut last = 0;
+            perm.iter().all(|&axis| from.1[axis] == 1 || std::mem::replace(&mut last, axis) <= axis)
+        }
         _ => false,
     }
 }

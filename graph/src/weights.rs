@@ -229,8 +229,13 @@ impl Weights {
 
     /// `(mode, weights)` of the modes in use.
     pub fn modes(&self) -> Vec<(&'static str, usize)> {
-        let counts = Mode::ALL.iter().zip(self.modes);
-        counts.filter(|(_, count)| *count > 0).map(|(mode, count)| (mode.name(), count)).collect()
+        let mut modes = Vec::new();
+        for (mode, &count) in Mode::ALL.iter().zip(&self.modes) {
+            if count > 0 {
+                modes.push((mode.name(), count));
+            }
+        }
+        modes
     }
 
     /// Bytes of all constants.

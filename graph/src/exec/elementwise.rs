@@ -145,7 +145,7 @@ fn float_op(op: Binary) -> Option<BinaryOp> {
 
 pub(super) fn select(step: &Step, memory: &Memory) {
     let (test, mut out) = (memory.data(operand(step, 0)), memory.out(step));
-    let [x, y] = [1, 2].map(|i| memory.bits(operand(step, i)));
+    let (x, y) = (memory.bits(operand(step, 1)), memory.bits(operand(step, 2)));
     for_each(step, &mut |i, [j, k, l]| out.set(i, if test.integer(j) != 0 { x.integer(k) } else { y.integer(l) }));
 }
 

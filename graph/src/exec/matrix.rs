@@ -215,7 +215,7 @@ fn attend<'m>(
 }
 
 pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) {
-    let qkv @ [q, k, v] = [0, 1, 2].map(|i| operand(step, i));
+    let qkv @ [q, k, v] = [operand(step, 0), operand(step, 1), operand(step, 2)];
     let out = &step.outputs[0];
     let shape = head_shape(heads, scale, &q.shape, &k.shape, &v.shape);
     let scores = Sizes::new(&[q.shape[0], heads, shape.seq_q, shape.seq_k]).unwrap_or_default();
@@ -230,7 +230,7 @@ pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) 
 }
 
 pub(super) fn attention_stacked(heads: usize, scale: f32, step: &Step, memory: &Memory) {
-    let qkv @ [q, k, v] = [0, 1, 2].map(|i| operand(step, i));
+    let qkv @ [q, k, v] = [operand(step, 0), operand(step, 1), operand(step, 2)];
     let out = &step.outputs[0];
     let lengths: &[i64] = memory.read(operand(step, 3));
     let shape = head_shape(heads, scale, &q.shape, &k.shape, &v.shape);

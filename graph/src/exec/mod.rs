@@ -120,10 +120,12 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
                 false => refuse("codes that are no matrix of their size".into()),
             }
         }
-        Op::AttentionStacked { .. } => match [0, 1, 2, 3].map(dtype) {
-            [Some(DType::F32), Some(DType::F32), Some(DType::F32), Some(DType::I64)] => Ok(()),
-            _ => refuse("attention of what is not float32".into()),
-        },
+        Op::AttentionStacked { .. } => {
+            match (0..3).all(|i| dtype(i) == Some(DType::F32)) && dtype(3) == Some(DType::I64) {
+                true => Ok(()),
+                false => refuse("attention of what is not float32".into()),
+            }
+        }
         Op::MatMulInteger | Op::LinearInt8 { .. } | Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => {
             quantized::check(&node.op, step).map_or(Ok(()), refuse)
         }

@@ -247,7 +247,8 @@ pub(super) fn pad(step: &Step, memory: &Memory) {
 }
 
 pub(super) fn range(step: &Step, memory: &Memory) {
-    let [start, delta] = [0, 2].map(|i| memory.data(operand(step, i)).integer(0));
+    let number = |i: usize| memory.data(operand(step, i)).integer(0);
+    let (start, delta) = (number(0), number(2));
     let mut out = memory.out(step);
     for i in 0..step.outputs[0].shape.count() {
         out.set(i, start.wrapping_add(delta.wrapping_mul(i as i64)));

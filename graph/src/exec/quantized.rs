@@ -233,7 +233,7 @@ pub(super) fn transpose_codes(code: Code, k: usize, n: usize, step: &Step, memor
 
 /// One range over the tensor or one per row: as many as there are scales.
 pub(super) fn dynamic_quantize(step: &Step, memory: &Memory) {
-    let [y, scale, zero] = [0, 1, 2].map(|i| &step.outputs[i]);
+    let [y, scale, zero] = &step.outputs[..] else { return };
     let (x, y): (&[f32], &mut [u8]) = (memory.read(operand(step, 0)), memory.write(y));
     let (scales, zeros) = (memory.write::<f32>(scale), memory.write::<u8>(zero));
     let width = (x.len() / scales.len().max(1)).max(1);

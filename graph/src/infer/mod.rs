@@ -78,8 +78,11 @@ pub fn symbolic(model: &Model) -> Result<Inference, Failure> {
 
 /// [`symbolic`], of what `known` says nothing of.
 pub fn extend_symbolic(model: &Model, known: Inference) -> Result<Inference, Failure> {
-    let symbols: Vec<Dim> = (0..symbols(model).len()).map(|s| Dim::symbol(s as Symbol)).collect();
-    extend(model, &symbols, known)
+    let mut values = Vec::new();
+    for symbol in 0..symbols(model).len() {
+        values.push(Dim::symbol(symbol as Symbol));
+    }
+    extend(model, &values, known)
 }
 
 /// Infers with `values[s]` for symbol `s`.

@@ -59,7 +59,7 @@ impl Visit<'_> {
             Op::Where => {
                 let (y, z) = (known!(self.fact(1)), known!(self.fact(2)));
                 if dtype != DType::Bool || y.dtype != z.dtype {
-                    let [x, y, z] = [dtype, y.dtype, z.dtype].map(DType::name);
+                    let (x, y, z) = (dtype.name(), y.dtype.name(), z.dtype.name());
                     return self.invalid(format!("operands are {x}, {y} and {z}"));
                 }
                 dtype = y.dtype;
@@ -130,7 +130,9 @@ impl Visit<'_> {
                 if perm.len() != rank || (0..rank).any(|axis| !perm.contains(&axis)) {
                     return self.invalid(format!("permutation {perm:?} of a tensor of rank {rank}"));
                 }
-                perm.iter().map(|&i| x[i].clone()).collect()
+                let mut shape = Vec::with_capacity(rank);
+                perm.iter().for_each(|&axis| shape.push(x[axis].clone()));
+                shape
             }
             Op::Reshape { allow_zero } => self.reshape(x, known!(self.elements(1)), *allow_zero)?,
             Op::Unsqueeze => {
@@ -227,7 +229,11 @@ impl Visit<'_> {
                 if repeats.len() != rank {
                     return self.invalid("one repeat count for each axis is wanted");
                 }
-                x.iter().zip(repeats).map(|(d, r)| d.mul(r)).collect()
+                let mut shape = x.clone();
+                for (dim, repeat) in shape.iter_mut().zip(repeats) {
+                    *dim = dim.mul(repeat);
+                }
+                shape
             }
             Op::Pad => {
                 let (axes, pads) = known!(self.pads(rank)?);

@@ -116,11 +116,12 @@ fn scale_parts(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     if !concat.inputs.iter().flatten().all(|&part| fits(part)) {
         return None;
     }
-    let part = |part: ValueId| {
-        let operands: Vec<ValueId> = [part].into_iter().chain(scale).collect();
-        fresh.node(node.op.clone(), &operands, &node.name)
-    };
-    let parts: Vec<ValueId> = concat.inputs.iter().flatten().copied().map(part).collect();
+    let mut parts = Vec::with_capacity(concat.inputs.len());
+    for &part in concat.inputs.iter().flatten() {
+        let mut operands = vec![part];
+        operands.extend(scale);
+        parts.push(fresh.node(node.op.clone(), &operands, &node.name));
+    }
     fresh.finish(concat.op.clone(), &parts, *node.outputs.first()?, &node.name);
     Some(())
 }

@@ -22,7 +22,10 @@ fn transposes(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let (Op::Transpose { perm: second }, x) = (&node.op, node.input(0)?) else { return None };
     let inner = m.producer(x)?;
     let Op::Transpose { perm: first } = &inner.op else { return None };
-    let perm = second.iter().map(|&axis| first.get(axis).copied()).collect::<Option<Vec<_>>>()?;
+    let mut perm = Vec::with_capacity(second.len());
+    for &axis in second {
+        perm.push(*first.get(axis)?);
+    }
     fresh.finish(Op::Transpose { perm }, &[inner.input(0)?], node.outputs[0], &node.name);
     Some(())
 }

@@ -24,9 +24,7 @@ pub fn run(model: &mut Model) -> Result<usize, Failure> {
         let shown = model.outputs.iter().any(|port| is_result(&port.value));
         let fits = |reader: &Node| match reader.op {
             Op::LinearInt8 { .. } => {
-                let range =
-                    [reader.input(1), reader.input(2)].into_iter().flatten().eq(node.outputs.iter().skip(1).copied());
-                range
+                (1..3).all(|i| reader.input(i) == node.outputs.get(i).copied())
                     && reader.input(0).is_some_and(|x| bytes.contains(&x))
                     && !reads(reader.inputs.get(3..).unwrap_or_default())
             }

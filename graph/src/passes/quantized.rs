@@ -49,8 +49,7 @@ impl Product {
             Some(zero) => m.constant(zero)?.integers()?,
             None => vec![0],
         };
-        let data: Vec<u8> = weight_zeros.iter().flat_map(|&z| (z as i32).to_le_bytes()).collect();
-        let weight_zero = Tensor { dtype: DType::I32, shape: vec![weight_zeros.len()], data: data.into() };
+        let weight_zero = Tensor::of_integers(DType::I32, vec![weight_zeros.len()], &weight_zeros);
         let weight_zero = fresh.constant(weight_zero);
         let mut operands = vec![self.x, x_scale, x_zero, self.weight, self.weight_scale, weight_zero];
         operands.extend(bias);

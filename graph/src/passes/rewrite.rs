@@ -247,31 +247,33 @@ pub(super) fn rewrite(
 
 /// [`rewrite`], once for all rules.
 fn apply(model: &mut Draft, rule: &dyn Fn(&Matcher, &Node, &mut Fresh) -> Option<()>) -> Result<usize, Failure> {
-    let mut replaced = Vec::new();
+    let mut count = 0;
     let mut fresh = Fresh::after(model);
     let matcher = model.matcher()?;
-    let mut constants = Vec::new();
-    for (i, node) in matcher.nodes().iter().enumerate() {
+    // Of each node: how many replace it.
+    let mut counts = Vec::with_capacity(matcher.nodes().len());
+    for node in matcher.nodes() {
+        let (nodes, constants) = (fresh.nodes.len(), fresh.constants.len());
         let found = rule(&matcher, node, &mut fresh).is_some();
-        let (nodes, new) = (std::mem::take(&mut fresh.nodes), std::mem::take(&mut fresh.constants));
         if found {
-            replaced.push((i, nodes));
-            constants.extend(new);
+            count += 1;
+        } else {
+            fresh.nodes.truncate(nodes);
+            fresh.constants.truncate(constants);
         }
+        counts.push(found.then(|| fresh.nodes.len() - nodes));
     }
-    if replaced.is_empty() {
+    if count == 0 {
         return Ok(0);
     }
-    let count = replaced.len();
-    let mut replaced = replaced.into_iter().peekable();
     let old = std::mem::take(&mut model.nodes);
+    let mut new = std::mem::take(&mut fresh.nodes).into_iter();
     for (i, node) in old.into_iter().enumerate() {
-        match replaced.next_if(|(at, _)| *at == i) {
-            Some((_, nodes)) => model.nodes.extend(nodes),
+        match counts[i] {
+            Some(count) => model.nodes.extend(new.by_ref().take(count)),
             None => model.nodes.push(node),
         }
     }
-    model.value_count = fresh.next;
-    model.constants.extend(constants);
+    fresh.add_to(model);
     Ok(count)
 }

@@ -45,8 +45,7 @@ pub fn run(model: &mut Draft) -> Result<usize, Failure> {
 fn as_constant(fact: &Fact) -> Option<Tensor> {
     let known = dim::known(fact.elements.as_ref()?)?;
     let shape = dim::known_sizes(&fact.shape)?;
-    let data: Vec<u8> = known.iter().flat_map(|v| v.to_le_bytes().into_iter().take(fact.dtype.size())).collect();
-    Some(Tensor { dtype: fact.dtype, shape, data: data.into() })
+    Some(Tensor::of_integers(fact.dtype, shape, &known))
 }
 
 #[cfg(test)]
