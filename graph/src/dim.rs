@@ -303,6 +303,13 @@ pub fn known_sizes(shape: &[Dim]) -> Option<Vec<usize>> {
     Some(all)
 }
 
+/// Sizes as the dimensions of a concrete shape.
+pub fn of_sizes(sizes: &[usize]) -> Vec<Dim> {
+    let mut dims = Vec::with_capacity(sizes.len() + 1);
+    sizes.iter().for_each(|&size| dims.push(size.into()));
+    dims
+}
+
 /// Product of dimensions.
 pub fn product(dims: &[Dim]) -> Dim {
     dims.iter().fold(Dim::Const(1), |p, d| p.mul(d))

@@ -1,7 +1,7 @@
 //! A model ready to run.
 
 use crate::check;
-use crate::dim::Dim;
+use crate::dim::{self, Dim};
 use crate::error::{Error, Failure};
 use crate::exec::{self, Memory};
 use crate::infer::{self, Limit};
@@ -25,6 +25,7 @@ pub struct Session {
     weights: Weights,
     symbols: Vec<String>,
     limits: Vec<Limit>,
+    /// The one used last behind all others.
     plans: Vec<Cached>,
     arena: Aligned,
     /// Whether floats are computed as onnxruntime does.
@@ -37,7 +38,6 @@ pub struct Session {
 struct Cached {
     shapes: Vec<Vec<usize>>,
     tokens: Option<usize>,
-    used: u64,
     plan: Plan,
 }
 
@@ -231,9 +231,10 @@ impl Session {
                 && self.model.inputs.iter().zip(&c.shapes).all(is_alike)
         };
         if let Some(index) = self.plans.iter().position(fits) {
-            let newest = self.plans.iter().map(|c| c.used).max().unwrap_or(0);
-            self.plans[index].used = newest + 1;
-            return Ok(index);
+            // The last is the one used last.
+            let found = self.plans.remove(index);
+            self.plans.push(found);
+            return Ok(self.plans.len() - 1);
         }
         let values = self.symbol_values(inputs)?;
         let plan = self.plan(&values, tokens)?;
@@ -242,21 +243,22 @@ impl Session {
             self.arena = Aligned::default();
             self.arena = Aligned::new(plan.arena)?;
         }
-        if self.plans.len() >= MAX_PLANS
-            && let Some(oldest) = (0..self.plans.len()).min_by_key(|&i| self.plans[i].used)
-        {
-            self.plans.swap_remove(oldest);
+        if self.plans.len() >= MAX_PLANS {
+            self.plans.remove(0);
         }
-        let used = self.plans.iter().map(|c| c.used).max().unwrap_or(0) + 1;
-        let given = self.model.inputs.iter().filter_map(|port| find(inputs, &port.name));
-        let shapes = given.map(|tensor| tensor.shape.to_vec()).collect();
-        self.plans.push(Cached { shapes, tokens, used, plan });
+        let mut shapes = Vec::with_capacity(inputs.len());
+        for port in &self.model.inputs {
+            shapes.extend(find(inputs, &port.name).map(|tensor| tensor.shape.to_vec()));
+        }
+        self.plans.push(Cached { shapes, tokens, plan });
         Ok(self.plans.len() - 1)
     }
 
     /// What each symbol is in these inputs.
     fn symbol_values(&self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<usize>, Failure> {
-        let mut values: Vec<Option<(usize, &str)>> = vec![None; self.symbols.len()];
+        let mut values = vec![1; self.symbols.len()];
+        // The input that has said so.
+        let mut sources: Vec<Option<&str>> = vec![None; self.symbols.len()];
         for port in &self.model.inputs {
             let Some(tensor) = find(inputs, &port.name) else { continue };
             let wrong = |reason| wrong_shape(port, tensor, reason);
@@ -275,15 +277,15 @@ impl Session {
                 if let Some(limit) = self.limits.iter().find(|l| l.0 as usize == index && size > l.1) {
                     return Err(wrong(format!("'{name}' can be {} at most (node '{}')", limit.1, limit.2)));
                 }
-                match values[index] {
-                    Some((other, from)) if other != size => {
-                        return Err(wrong(format!("'{name}' is {other} in input '{from}'")));
+                match sources[index] {
+                    Some(from) if values[index] != size => {
+                        return Err(wrong(format!("'{name}' is {} in input '{from}'", values[index])));
                     }
-                    _ => values[index] = Some((size, &port.name)),
+                    _ => (values[index], sources[index]) = (size, Some(port.name.as_str())),
                 }
             }
         }
-        Ok(values.into_iter().map(|v| v.map_or(1, |(size, _)| size)).collect())
+        Ok(values)
     }
 
     /// What the inputs say about padding, if there is a model that cares.
@@ -300,7 +302,8 @@ impl Session {
 
     /// The plan for these symbol values, of the stacked model if there is a number of tokens.
     fn plan(&self, values: &[usize], tokens: Option<usize>) -> Result<Plan, Failure> {
-        let values: Vec<Dim> = values.iter().copied().chain(tokens).map(Dim::from).collect();
+        let mut values = dim::of_sizes(values);
+        values.extend(tokens.map(Dim::from));
         let model = match (&self.stacked, tokens) {
             (Some(stacked), Some(_)) => &stacked.model,
             _ => &self.model,
@@ -362,8 +365,9 @@ impl Session {
 
     /// Bytes of memory held now: weights, arena and the numbers of plans.
     pub fn memory_bytes(&self) -> usize {
-        let plans: usize = self.plans.iter().map(|c| c.plan.constants.bytes().len()).sum();
-        self.weights.len() + self.arena.bytes().len() + plans
+        let mut bytes = self.weights.len() + self.arena.bytes().len();
+        self.plans.iter().for_each(|cached| bytes += cached.plan.constants.bytes().len());
+        bytes
     }
 }
 

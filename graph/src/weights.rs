@@ -240,7 +240,9 @@ impl Weights {
 
     /// Bytes of all constants.
     pub fn len(&self) -> usize {
-        self.data.iter().map(|stored| stored.elements.bytes().len()).sum()
+        let mut bytes = 0;
+        self.data.iter().for_each(|stored| bytes += stored.elements.bytes().len());
+        bytes
     }
 }
 

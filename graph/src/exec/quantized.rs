@@ -44,7 +44,8 @@ fn kernel_bytes(m: usize, k: usize) -> usize {
 }
 
 fn zero_points_bytes(a: Option<(DType, Sizes)>, b: Option<(DType, Sizes)>) -> usize {
-    [a, b].iter().map(|z| z.map_or(1, |(_, s)| s.count().max(1)) * 4).sum()
+    let bytes = |zeros: Option<(DType, Sizes)>| zeros.map_or(1, |(_, sizes)| sizes.count().max(1)) * 4;
+    bytes(a) + bytes(b)
 }
 
 pub(super) fn check(op: &Op, step: &Step) -> Option<String> {

@@ -36,11 +36,13 @@ pub fn broadcast(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
 
 pub(super) fn broadcast_with_limits(a: &[Dim], b: &[Dim], limit: &mut dyn FnMut((Symbol, usize))) -> Option<Vec<Dim>> {
     let rank = a.len().max(b.len());
-    let one = Dim::Const(1);
+    const ONE: &Dim = &Dim::Const(1);
+    fn at(shape: &[Dim], rank: usize, i: usize) -> &Dim {
+        (i + shape.len()).checked_sub(rank).map_or(ONE, |j| &shape[j])
+    }
     let mut shape = Vec::with_capacity(rank);
     for i in 0..rank {
-        let [a, b] = [a, b].map(|s| (i + s.len()).checked_sub(rank).map_or(&one, |j| &s[j]));
-        let (dim, implied) = broadcast_dim(a, b)?;
+        let (dim, implied) = broadcast_dim(at(a, rank, i), at(b, rank, i))?;
         if let Some(implied) = implied {
             limit(implied);
         }

@@ -13,7 +13,7 @@ mod shapes;
 pub use broadcast::broadcast;
 pub(crate) use operands::{leading_pads, reduced_axes, strides_of_slice};
 
-use crate::dim::{Dim, Symbol};
+use crate::dim::{self, Dim, Symbol};
 use crate::error::{Error, Failure};
 use crate::ir::{DType, Model, Port, PortDim, Tensor, ValueId};
 use operands::Visit;
@@ -93,7 +93,7 @@ pub fn infer(model: &Model, values: &[Dim]) -> Result<Inference, Failure> {
 /// Infers what `known` says nothing of.
 pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inference, Failure> {
     let Inference { mut facts, limits } = known;
-    facts.resize(model.value_count as usize, None);
+    facts.resize_with(model.value_count as usize, || None);
     let names = symbols(model);
     for port in &model.inputs {
         if let Some(slot @ None) = facts.get_mut(port.value.index()) {
@@ -138,12 +138,14 @@ fn port_fact(port: &Port, names: &[String], values: &[Dim]) -> Option<Fact> {
 }
 
 fn constant_fact(tensor: &Tensor) -> Fact {
-    let small = tensor.shape.iter().product::<usize>() <= MAX_TRACKED;
-    Fact {
-        dtype: tensor.dtype.runtime(),
-        shape: tensor.shape.iter().map(|&d| d.into()).collect(),
-        elements: if small { tensor.integers().map(|all| all.into_iter().map(Dim::Const).collect()) } else { None },
+    let mut elements = None;
+    if tensor.len() <= MAX_TRACKED
+        && let Some(integers) = tensor.integers()
+    {
+        let all = elements.insert(Vec::with_capacity(integers.len()));
+        integers.into_iter().for_each(|n| all.push(Dim::Const(n)));
     }
+    Fact { dtype: tensor.dtype.runtime(), shape: dim::of_sizes(&tensor.shape), elements }
 }
 
 /// `axis` counted from the front.

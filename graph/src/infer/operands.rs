@@ -87,13 +87,20 @@ impl<'a> Visit<'a> {
         self.invalid(format!("shapes {} and {} do not match", show(a), show(b)))
     }
 
-    pub(super) fn reduced(&self, rank: usize) -> Known<Vec<usize>> {
+    /// The axes of a reduction, in order.
+    pub(super) fn reduced(&self, rank: usize) -> Known<Vec<i64>> {
         let axes = match self.has(1) {
             true => self.axes(&known!(self.numbers(1)), rank)?,
             false => Vec::new(),
         };
         let all = axes.is_empty() && !matches!(self.node.op, Op::Reduce { noop_with_empty_axes: true, .. });
-        Ok(Some((0..rank).filter(|axis| all || axes.contains(axis)).collect()))
+        let mut reduced = Vec::with_capacity(rank);
+        for axis in 0..rank {
+            if all || axes.contains(&axis) {
+                reduced.push(axis as i64);
+            }
+        }
+        Ok(Some(reduced))
     }
 
     pub(super) fn pads(&self, rank: usize) -> Known<(Vec<usize>, Vec<Dim>)> {
@@ -236,5 +243,5 @@ pub(crate) fn leading_pads(node: &Node, inference: &Inference) -> Known<Vec<i64>
 pub(crate) fn reduced_axes(node: &Node, inference: &Inference) -> Known<Vec<i64>> {
     let visit = Visit::alone(node, inference);
     let rank = known!(visit.fact(0)).shape.len();
-    Ok(visit.reduced(rank)?.map(|axes| axes.into_iter().map(|a| a as i64).collect()))
+    visit.reduced(rank)
 }

@@ -83,7 +83,7 @@ impl Visit<'_> {
                 let axes = known!(self.reduced(rank)?);
                 let mut shape = Vec::with_capacity(rank);
                 for (i, d) in x.iter().enumerate() {
-                    match axes.contains(&i) {
+                    match axes.contains(&(i as i64)) {
                         true if *keep_dims => shape.push(Dim::Const(1)),
                         true => {}
                         false => shape.push(d.clone()),

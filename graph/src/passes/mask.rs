@@ -1,9 +1,10 @@
 //! What a model's attention masks hide: found out by computing them for a few made-up inputs, since exporters spell masks
 //! in more ways than there are patterns for.
 
+use super::cleanup;
 use super::rewrite::Matcher;
 use crate::error::Failure;
-use crate::ir::{DType, Model, Node, Op, Port, PortDim, ValueId};
+use crate::ir::{DType, Model, Op, Port, PortDim};
 use crate::tensor::{Data, Elements, TensorView};
 use crate::weights::Aligned;
 use crate::{Options, Session};
@@ -24,45 +25,32 @@ pub(super) struct Padding {
 impl Padding {
     /// `None` if attention hides other things than padding.
     pub fn of(model: &Model, m: &Matcher) -> Result<Option<Padding>, Failure> {
-        let attentions: Vec<&Node> = model.nodes.iter().filter(|n| matches!(n.op, Op::Attention { .. })).collect();
-        let Some([batch, seq, _]) = attentions.first().and_then(|n| m.shape(n.input(0)?)) else { return Ok(None) };
+        let (mut rows, mut unmasked) = (None, false);
+        // The model of nothing but the masks.
+        let mut part = Model { outputs: Vec::new(), ..model.clone() };
+        for node in model.nodes.iter().filter(|node| matches!(node.op, Op::Attention { .. })) {
+            rows = rows.or(node.input(0));
+            match node.input(3) {
+                Some(value) if part.outputs.iter().any(|port| port.value == value) => {}
+                Some(value) => part.outputs.push(Port { name: String::new(), value, dtype: DType::F32, dims: None }),
+                None => unmasked = true,
+            }
+        }
+        let Some([batch, seq, _]) = rows.and_then(|x| m.shape(x)) else { return Ok(None) };
         let is_grid = |port: &Port| m.shape(port.value).is_some_and(|shape| shape == [batch.clone(), seq.clone()]);
         let Some(grid) = model.inputs.iter().position(is_grid) else { return Ok(None) };
-        let unmasked = attentions.iter().filter(|n| n.input(3).is_none()).count();
-        if unmasked == attentions.len() {
-            return Ok(Some(Padding { mask: None, grid, hides_only: true }));
-        }
-        if unmasked > 0 {
-            return Ok(None);
-        }
-        let mut masks: Vec<ValueId> = Vec::new();
-        for id in attentions.iter().filter_map(|n| n.input(3)) {
-            if !masks.contains(&id) {
-                masks.push(id);
-            }
-        }
-        // What the masks are made of.
-        let mut wanted = vec![false; model.value_count as usize];
-        masks.iter().for_each(|id| wanted[id.index()] = true);
-        let mut nodes: Vec<Node> = Vec::new();
-        for node in model.nodes.iter().rev() {
-            if node.outputs.iter().any(|id| wanted[id.index()]) {
-                node.inputs.iter().flatten().for_each(|id| wanted[id.index()] = true);
-                nodes.push(node.clone());
-            }
-        }
-        nodes.reverse();
-        let mut sources = (0..model.inputs.len()).filter(|&i| wanted[model.inputs[i].value.index()]);
-        let (Some(source), None) = (sources.next(), sources.next()) else { return Ok(None) };
-        let outputs = masks.iter().map(|&value| Port { name: String::new(), value, dtype: DType::F32, dims: None });
-        let constants = model.constants.iter().filter(|(id, _)| wanted[id.index()]).map(|(id, t)| (*id, t.clone()));
-        let part = Model {
-            inputs: model.inputs.clone(),
-            outputs: outputs.collect(),
-            nodes,
-            constants: constants.collect(),
-            value_count: model.value_count,
+        match (part.outputs.is_empty(), unmasked) {
+            (true, _) => return Ok(Some(Padding { mask: None, grid, hides_only: true })),
+            (false, true) => return Ok(None),
+            (false, false) => cleanup::dead_code(&mut part),
         };
+        let mut source = None;
+        for (i, input) in part.inputs.iter().enumerate() {
+            if part.nodes.iter().any(|node| node.inputs.contains(&Some(input.value))) && source.replace(i).is_some() {
+                return Ok(None);
+            }
+        }
+        let Some(source) = source else { return Ok(None) };
         let visible = largest_visible(part, source, grid);
         Ok(visible.map(|largest| Padding { mask: Some(source), grid, hides_only: largest == 0.0 }))
     }
@@ -81,8 +69,8 @@ fn largest_visible(part: Model, source: usize, grid: usize) -> Option<f32> {
     let mut largest = 0f32;
     // Full rows, then shorter ones, of at least one token each.
     for missing in [0, columns / 2, columns - 1] {
-        let length = |row: usize| columns - if row.is_multiple_of(2) { missing } else { missing / 2 };
-        let lengths: Vec<usize> = (0..rows).map(length).collect();
+        let mut lengths = vec![columns - missing; rows];
+        lengths.iter_mut().skip(1).step_by(2).for_each(|length| *length = columns - missing / 2);
         let mut memory = Vec::with_capacity(session.inputs().len());
         for (i, port) in session.inputs().iter().enumerate() {
             let dtype = port.dtype.runtime();
@@ -119,7 +107,8 @@ fn visible(shape: &[usize], mask: &[f32], lengths: &[usize], columns: usize) -> 
     }
     let mut largest = 0f32;
     for (text, &length) in lengths.iter().enumerate() {
-        for (head, query) in (0..heads).flat_map(|head| (0..length).map(move |query| (head, query))) {
+        for i in 0..heads * length {
+            let (head, query) = (i / length, i % length);
             let row = ((text.min(texts - 1) * heads + head) * queries + query.min(queries - 1)) * keys;
             for key in 0..columns {
                 let value = mask[row + key.min(keys - 1)];
