@@ -68,7 +68,7 @@ pub enum Buffer {
 pub struct View {
     /// Where.
     pub buffer: Buffer,
-    /// First byte.
+    /// First byte. While a plan is made, of the arena: the index of the block.
     pub offset: usize,
     /// Element type.
     pub dtype: DType,
@@ -96,6 +96,13 @@ pub struct Step {
     pub scratch: View,
     /// What the settled operands came to: see [`settled_numbers`].
     pub numbers: Box<[i64]>,
+}
+
+impl Step {
+    /// Operand `i`, if it is there.
+    pub fn input(&self, i: usize) -> Option<&View> {
+        self.inputs.get(i)?.as_ref()
+    }
 }
 
 /// See the module.
@@ -163,17 +170,15 @@ impl Plan {
                 planner.block(planner.view_bytes(port.value, &port.name)?, 0, planner.last_use[port.value.index()]);
             planner.places[port.value.index()] = Some(Place::Block(block));
         }
-        let mut scratch = Vec::with_capacity(order.len());
-        for (time, &n) in (1..).zip(&order) {
-            let node = &model.nodes[n];
-            let bytes = planner.scratch_bytes(node)?;
-            scratch.push(planner.block(bytes, time, time));
-            planner.place_outputs(node, time)?;
+        let mut steps = Vec::with_capacity(order.len());
+        for (time, n) in (1..).zip(order) {
+            steps.extend(planner.step(n, time)?);
         }
         let arena = planner.assign();
-        let mut steps = Vec::with_capacity(order.len());
-        for (&n, &scratch) in order.iter().zip(&scratch) {
-            steps.extend(planner.step(n, scratch)?);
+        for step in &mut steps {
+            step.inputs.iter_mut().flatten().for_each(|view| planner.locate(view));
+            step.outputs.iter_mut().for_each(|view| planner.locate(view));
+            planner.locate(&mut step.scratch);
         }
         let (inputs, outputs) = (planner.ports(&model.inputs)?, planner.ports(&model.outputs)?);
         let mut constants = Aligned::new(planner.numbers.len())?;
@@ -302,22 +307,6 @@ impl<'a> Planner<'a> {
         self.blocks.len() - 1
     }
 
-    fn scratch_bytes(&self, node: &Node) -> Result<usize, Failure> {
-        let mut shapes = Vec::with_capacity(node.inputs.len());
-        for (i, id) in node.inputs.iter().enumerate() {
-            shapes.push(match id {
-                Some(id) if !is_settled(&node.op, i) => {
-                    let (dtype, sizes) = self.sizes(*id, &node.name)?;
-                    // A constant may be kept in another type than it counts as.
-                    let slot = self.weights.slot(*id, weights::format(node, i));
-                    Some((slot.and_then(|slot| self.weights.dtype(slot)).unwrap_or(dtype), sizes))
-                }
-                _ => None,
-            });
-        }
-        exec::scratch_bytes(node, &shapes)
-    }
-
     fn place_outputs(&mut self, node: &Node, time: usize) -> Result<(), Failure> {
         for (i, id) in node.outputs.iter().enumerate() {
             let index = id.index();
@@ -399,7 +388,7 @@ impl<'a> Planner<'a> {
         let (mut dtype, shape) = self.sizes(id, name)?;
         let missing = || Error::invalid(name, "an operand is never computed");
         let (buffer, offset) = match self.places[id.index()].ok_or_else(missing)? {
-            Place::Block(b) => (Buffer::Arena, self.blocks[b].offset),
+            Place::Block(block) => (Buffer::Arena, block),
             Place::Constant(id) => {
                 let slot = |format| self.weights.slot(id, format);
                 // What gave a table another shape has read it as it is.
@@ -416,13 +405,22 @@ impl<'a> Planner<'a> {
     fn ports(&self, ports: &[Port]) -> Result<Vec<View>, Failure> {
         let mut views = Vec::with_capacity(ports.len());
         for port in ports {
-            views.push(self.view(port.value, Format::Plain, &port.name)?);
+            let mut view = self.view(port.value, Format::Plain, &port.name)?;
+            self.locate(&mut view);
+            views.push(view);
         }
         Ok(views)
     }
 
-    /// `None` if nothing is left to do.
-    fn step(&self, n: usize, scratch: usize) -> Result<Option<Step>, Failure> {
+    /// Gives a view of the arena its offset, when blocks have theirs.
+    fn locate(&self, view: &mut View) {
+        if view.buffer == Buffer::Arena {
+            view.offset = self.blocks[view.offset].offset;
+        }
+    }
+
+    /// What node `n` does at a time; `None` if nothing is left to do.
+    fn step(&mut self, n: usize, time: usize) -> Result<Option<Step>, Failure> {
         let node = &self.model.nodes[n];
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for (i, id) in node.inputs.iter().enumerate() {
@@ -431,6 +429,7 @@ impl<'a> Planner<'a> {
                 _ => None,
             });
         }
+        self.place_outputs(node, time)?;
         let mut outputs = Vec::with_capacity(node.outputs.len());
         for id in &node.outputs {
             outputs.push(self.view(*id, Format::Plain, &node.name)?);
@@ -441,15 +440,13 @@ impl<'a> Planner<'a> {
         {
             return Ok(None);
         }
-        let block = &self.blocks[scratch];
-        let scratch = View {
-            buffer: Buffer::Arena,
-            offset: block.offset,
-            dtype: DType::U8,
-            shape: Sizes::new(&[block.bytes]).unwrap_or_default(),
-        };
         let numbers = settled_numbers(node, self.inference)?;
-        let step = Step { node: n, numbers, inputs: inputs.into(), outputs: outputs.into(), scratch };
+        let mut scratch = View { buffer: Buffer::Arena, offset: 0, dtype: DType::U8, shape: Sizes::default() };
+        let mut step = Step { node: n, numbers, inputs: inputs.into(), outputs: outputs.into(), scratch };
+        let bytes = exec::scratch_bytes(node, &step);
+        scratch.shape = Sizes::new(&[bytes]).unwrap_or_default();
+        scratch.offset = self.block(bytes, time, time);
+        step.scratch = scratch;
         exec::check(node, &step)?;
         Ok(Some(step))
     }

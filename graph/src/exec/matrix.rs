@@ -11,31 +11,33 @@ use fourlane_kernels::gemm::{self, Epilogue};
 use fourlane_kernels::{gemm_half, literal};
 
 /// Working memory, in floats, of `MatMul`, `Gemm` (a packed second operand) and `Attention`.
-pub(super) fn scratch_floats(op: &Op, input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
-    let (Some((_, a)), Some((_, b))) = (input(0), input(1)) else { return 0 };
+pub(super) fn scratch_floats(op: &Op, step: &Step) -> usize {
+    let (Some(a), Some(b)) = (step.input(0), step.input(1)) else { return 0 };
     match op {
         Op::Attention { heads, .. } => {
-            input(2).map_or(0, |(_, v)| attention::scratch_len(&head_shape(*heads, 1.0, &a, &b, &v)))
+            step.input(2).map_or(0, |v| attention::scratch_len(&head_shape(*heads, 1.0, [a, b, v])))
         }
-        Op::AttentionStacked { heads, .. } => match (input(2), input(4)) {
-            (Some((_, v)), Some((_, grid))) => {
-                let shape = head_shape(*heads, 1.0, &a, &b, &v);
-                attention::scratch_len(&attention::Shape { seq_q: grid[1], seq_k: grid[1], ..shape })
+        Op::AttentionStacked { heads, .. } => match (step.input(2), step.input(4)) {
+            (Some(v), Some(grid)) => {
+                let (shape, longest) = (head_shape(*heads, 1.0, [a, b, v]), grid.shape[1]);
+                attention::scratch_len(&attention::Shape { seq_q: longest, seq_k: longest, ..shape })
             }
             _ => 0,
         },
-        Op::Gemm { trans_b: true, .. } => gemm::packed_len(b[1], b[0]),
+        Op::Gemm { trans_b: true, .. } => gemm::packed_len(b.shape[1], b.shape[0]),
         _ => {
-            let (k, n) = matrix_of(&b);
+            let (k, n) = matrix_of(&b.shape);
             gemm::packed_len(k, n)
         }
     }
 }
 
 /// Working memory, in floats, of `Linear` with a weight of halves.
-pub(super) fn linear_scratch_floats(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
-    match (input(0), input(1)) {
-        (Some((_, x)), Some((DType::F16 | DType::BF16, _))) => gemm_half::scratch_len(x.last().copied().unwrap_or(0)),
+pub(super) fn linear_scratch_floats(step: &Step) -> usize {
+    match (step.input(0), step.input(1)) {
+        (Some(x), Some(View { dtype: DType::F16 | DType::BF16, .. })) => {
+            gemm_half::scratch_len(x.shape.last().copied().unwrap_or(0))
+        }
         _ => 0,
     }
 }
@@ -129,7 +131,7 @@ pub(super) fn gemm(alpha: f32, beta: f32, trans_b: bool, step: &Step, memory: &M
     let result: &mut [f32] = memory.write(out);
     let epilogue = Epilogue { alpha, ..Epilogue::default() };
     product(m, n, k, memory.read(a), packed, result, &epilogue, literal::depth(k, n), memory);
-    if let Some(c) = step.inputs.get(2).and_then(Option::as_ref) {
+    if let Some(c) = step.input(2) {
         let (strides, c) = (broadcast_strides(&c.shape, &out.shape), memory.read::<f32>(c));
         for (i, x) in result.iter_mut().enumerate() {
             *x += beta * c[i / n * strides[0] + i % n * strides[1]];
@@ -171,7 +173,8 @@ fn product(
     }
 }
 
-fn head_shape(heads: usize, scale: f32, q: &Sizes, k: &Sizes, v: &Sizes) -> attention::Shape {
+fn head_shape(heads: usize, scale: f32, [q, k, v]: [&View; 3]) -> attention::Shape {
+    let (q, k, v) = (q.shape, k.shape, v.shape);
     attention::Shape { seq_q: q[1], seq_k: k[1], head_dim: q[2] / heads, v_dim: v[2] / heads, scale }
 }
 
@@ -183,7 +186,7 @@ struct Masks<'m> {
 
 impl<'m> Masks<'m> {
     fn of(step: &Step, i: usize, scores: &Sizes, memory: &'m Memory) -> Option<Masks<'m>> {
-        let view = step.inputs.get(i)?.as_ref()?;
+        let view = step.input(i)?;
         Some(Masks { data: memory.read(view), strides: broadcast_strides(&view.shape, scores) })
     }
 
@@ -215,9 +218,9 @@ fn attend<'m>(
 }
 
 pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) {
-    let qkv @ [q, k, v] = [operand(step, 0), operand(step, 1), operand(step, 2)];
+    let qkv @ [q, ..] = [operand(step, 0), operand(step, 1), operand(step, 2)];
     let out = &step.outputs[0];
-    let shape = head_shape(heads, scale, &q.shape, &k.shape, &v.shape);
+    let shape = head_shape(heads, scale, qkv);
     let scores = Sizes::new(&[q.shape[0], heads, shape.seq_q, shape.seq_k]).unwrap_or_default();
     let mask = Masks::of(step, 3, &scores, memory);
     let scratch = scratch(step, memory);
@@ -230,10 +233,10 @@ pub(super) fn attention(heads: usize, scale: f32, step: &Step, memory: &Memory) 
 }
 
 pub(super) fn attention_stacked(heads: usize, scale: f32, step: &Step, memory: &Memory) {
-    let qkv @ [q, k, v] = [operand(step, 0), operand(step, 1), operand(step, 2)];
+    let qkv = [operand(step, 0), operand(step, 1), operand(step, 2)];
     let out = &step.outputs[0];
     let lengths: &[i64] = memory.read(operand(step, 3));
-    let shape = head_shape(heads, scale, &q.shape, &k.shape, &v.shape);
+    let shape = head_shape(heads, scale, qkv);
     let one_query_each = shape.seq_q != shape.seq_k;
     let grid = operand(step, 4).shape;
     let scores = Sizes::new(&[grid[0], heads, grid[1], grid[1]]).unwrap_or_default();

@@ -13,32 +13,31 @@ mod tests;
 
 use crate::error::{Error, Failure};
 use crate::ir::{DType, Node, Op, Reduce, Unary};
-use crate::plan::{Sizes, Step};
+use crate::plan::Step;
 use crate::tensor::Data;
 use fourlane_kernels::gemm_blocks::Code;
 use fourlane_kernels::{gemm_blocks, layer_norm, literal, reduce, softmax};
 pub(crate) use memory::Memory;
 
-/// Working memory of a node on operands of these types and shapes.
-pub(crate) fn scratch_bytes(node: &Node, inputs: &[Option<(DType, Sizes)>]) -> Result<usize, Failure> {
-    let input = |i: usize| inputs.get(i).copied().flatten();
-    Ok(match &node.op {
+/// Working memory of a step.
+pub(crate) fn scratch_bytes(node: &Node, step: &Step) -> usize {
+    match &node.op {
         Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } | Op::AttentionStacked { .. } => {
-            matrix::scratch_floats(&node.op, &input) * 4
+            matrix::scratch_floats(&node.op, step).saturating_mul(4)
         }
-        Op::MatMulInteger => quantized::scratch_bytes(&input),
+        Op::MatMulInteger => quantized::scratch_bytes(step),
         Op::LinearBlocks { k, .. } => gemm_blocks::scratch_len(*k).saturating_mul(4),
-        Op::Linear { .. } => matrix::linear_scratch_floats(&input).saturating_mul(4),
-        Op::LinearInt8 { .. } => quantized::linear_scratch_bytes(&input),
+        Op::Linear { .. } => matrix::linear_scratch_floats(step).saturating_mul(4),
+        Op::LinearInt8 { .. } => quantized::linear_scratch_bytes(step),
         // Row gathering reads i64.
-        Op::Gather { .. } => input(1).filter(|(t, _)| *t == DType::I32).map_or(0, |(_, s)| s.count() * 8),
+        Op::Gather { .. } => step.input(1).filter(|v| v.dtype == DType::I32).map_or(0, |v| v.shape.count() * 8),
         _ => 0,
-    })
+    }
 }
 
 /// Whether `run` can do this step.
 pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
-    let dtype = |i: usize| step.inputs.get(i).copied().flatten().map(|v| v.dtype);
+    let dtype = |i: usize| step.input(i).map(|view| view.dtype);
     let present = |i: usize| dtype(i).is_some();
     let refuse = |why: String| Err(Error::unsupported(&node.name, why));
     let wanted = match &node.op {
@@ -201,12 +200,12 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Failu
 
 /// The f32 operand `i`, if there is one.
 fn optional<'m>(step: &Step, memory: &'m Memory, i: usize) -> Option<&'m [f32]> {
-    step.inputs.get(i)?.as_ref().map(|view| memory.read(view))
+    step.input(i).map(|view| memory.read(view))
 }
 
 /// Operand `i`, which `check` has found.
 fn operand(step: &Step, i: usize) -> &crate::plan::View {
-    step.inputs[i].as_ref().expect("checked when planned")
+    step.input(i).expect("checked when planned")
 }
 
 /// The result, holding the first operand already: planned in its place, or copied there.

@@ -238,7 +238,7 @@ pub(super) fn tile(step: &Step, memory: &Memory) {
 
 pub(super) fn pad(step: &Step, memory: &Memory) {
     let zero = [0u8; 8];
-    let value = match step.inputs.get(2).and_then(Option::as_ref) {
+    let value = match step.input(2) {
         Some(value) => memory.bytes(value),
         None => &zero[..step.outputs[0].dtype.size()],
     };

@@ -14,24 +14,20 @@ use fourlane_kernels::gemm_int8::{self, Int8};
 use fourlane_kernels::quantize as kernel;
 use std::ops::Range;
 
-pub(super) fn scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
-    match input(1) {
-        Some((_, b)) if b.len() >= 2 => {
-            let (k, n) = (b[b.len() - 2], b[b.len() - 1]);
-            let m = input(0).map_or(1, |(_, a)| rows(&a));
-            // Packed b, zero points widened to i32, and what the kernel needs.
-            let packed = gemm_int8::packed_len(k, n).next_multiple_of(16);
-            packed.saturating_add(zero_points_bytes(input(2), input(3))).saturating_add(kernel_bytes(m, k))
-        }
-        _ => 0,
-    }
+pub(super) fn scratch_bytes(step: &Step) -> usize {
+    let (Some(a), Some(b)) = (step.input(0), step.input(1)) else { return 0 };
+    let [.., k, n] = *b.shape else { return 0 };
+    // Packed b, zero points widened to i32, and what the kernel needs.
+    let zeros = (zero_count(step.input(2)) + zero_count(step.input(3))) * 4;
+    let packed = gemm_int8::packed_len(k, n).next_multiple_of(16);
+    packed.saturating_add(zeros).saturating_add(kernel_bytes(rows(&a.shape), k))
 }
 
 /// Zero points widened to i32, and what the kernel needs.
-pub(super) fn linear_scratch_bytes(input: &dyn Fn(usize) -> Option<(DType, Sizes)>) -> usize {
-    let Some((_, x)) = input(0) else { return 0 };
-    let (m, k) = (rows(&x), x.last().copied().unwrap_or(1));
-    input(2).map_or(0, |(_, zero)| zero.count() * 4).saturating_add(kernel_bytes(m, k))
+pub(super) fn linear_scratch_bytes(step: &Step) -> usize {
+    let Some(x) = step.input(0) else { return 0 };
+    let (m, k) = (rows(&x.shape), x.shape.last().copied().unwrap_or(1));
+    step.input(2).map_or(0, |zero| zero.shape.count() * 4).saturating_add(kernel_bytes(m, k))
 }
 
 /// Rows of all matrices of a stack together.
@@ -43,13 +39,13 @@ fn kernel_bytes(m: usize, k: usize) -> usize {
     gemm_int8::scratch_len(m, k).saturating_mul(4)
 }
 
-fn zero_points_bytes(a: Option<(DType, Sizes)>, b: Option<(DType, Sizes)>) -> usize {
-    let bytes = |zeros: Option<(DType, Sizes)>| zeros.map_or(1, |(_, sizes)| sizes.count().max(1)) * 4;
-    bytes(a) + bytes(b)
+/// How many zero points an integer product reads; one if there are none.
+fn zero_count(zeros: Option<&View>) -> usize {
+    zeros.map_or(1, |zeros| zeros.shape.count().max(1))
 }
 
 pub(super) fn check(op: &Op, step: &Step) -> Option<String> {
-    let dtype = |i: usize| step.inputs.get(i).copied().flatten().map(|v| v.dtype);
+    let dtype = |i: usize| step.input(i).map(|view| view.dtype);
     let is_int8 = |t: Option<DType>| matches!(t, Some(DType::U8 | DType::I8));
     match op {
         Op::MatMulInteger => {
@@ -59,7 +55,7 @@ pub(super) fn check(op: &Op, step: &Step) -> Option<String> {
             }
             let (a, b) = (operand(step, 0).shape, operand(step, 1).shape);
             let rows = a.len().checked_sub(2).map_or(1, |i| a[i]);
-            let zeros = |i: usize| step.inputs.get(i).copied().flatten().map_or(1, |z| z.shape.count());
+            let zeros = |i: usize| step.input(i).map_or(1, |z| z.shape.count());
             let fits = zeros(2) == 1 || (a.len() == 2 && zeros(2) == rows);
             let fits = b.len() >= 2 && fits && (zeros(3) == 1 || zeros(3) == b[b.len() - 1]);
             (!fits).then(|| "an integer product with zero points of other axes than rows and columns".into())
@@ -100,14 +96,13 @@ pub(super) fn matmul(step: &Step, memory: &Memory) {
     let (a, b, out) = (operand(step, 0), operand(step, 1), &step.outputs[0]);
     let stack = Stack::new(&a.shape, &b.shape, &out.shape);
     let Stack { m, n, k, .. } = stack;
-    let zero = |i: usize| step.inputs.get(i).and_then(Option::as_ref);
     let packed = gemm_int8::packed_len(k, n);
     let (panels, zeros) = memory.write::<u8>(&step.scratch).split_at_mut(packed.next_multiple_of(16));
     let zeros: &mut [i32] = bytemuck::cast_slice_mut(zeros);
-    let (a_zero, rest) = zeros.split_at_mut(zero(2).map_or(1, |z| z.shape.count().max(1)));
-    let (b_zero, scratch) = rest.split_at_mut(zero(3).map_or(1, |z| z.shape.count().max(1)));
-    zero_points(zero(2), memory, a_zero);
-    zero_points(zero(3), memory, b_zero);
+    let (a_zero, rest) = zeros.split_at_mut(zero_count(step.input(2)));
+    let (b_zero, scratch) = rest.split_at_mut(zero_count(step.input(3)));
+    zero_points(step.input(2), memory, a_zero);
+    zero_points(step.input(3), memory, b_zero);
     let panels = &mut panels[..packed];
     let (x, y, result): (&[u8], &[u8], &mut [i32]) = (memory.read(a), memory.read(b), memory.write(out));
     for i in 0..stack.count() {
@@ -125,7 +120,7 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
     let scratch: &mut [i32] = bytemuck::cast_slice_mut(memory.write::<u8>(&step.scratch));
     let (bias, residual) = (optional(step, memory, 6), optional(step, memory, 7));
     let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
-    let b_zero = step.inputs[5].as_ref().map_or(&[][..], |z| memory.read::<i32>(z));
+    let b_zero = step.input(5).map_or(&[][..], |z| memory.read::<i32>(z));
     let (panels, b_scale) = (memory.read(operand(step, 3)), memory.read(operand(step, 4)));
     let result = memory.write(out);
     let Some(a_scale) = optional(step, memory, 1) else {
@@ -133,7 +128,7 @@ pub(super) fn linear(activation: Activation, step: &Step, memory: &Memory) {
         return gemm_int8::gemm_rows(m, n, k, x, k, panels, b_zero, b_scale, &epilogue, result, n, scratch);
     };
     let (a_zero, scratch) = scratch.split_at_mut(operand(step, 2).shape.count());
-    zero_points(step.inputs[2].as_ref(), memory, a_zero);
+    zero_points(step.input(2), memory, a_zero);
     let x = integers(x, memory);
     gemm_int8::gemm_f32(m, n, k, x, k, a_zero, panels, b_zero, a_scale, b_scale, &epilogue, result, n, scratch);
 }
@@ -145,7 +140,7 @@ pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], first: 
     }
     // Signed codes are read as the bytes that they are; numbers may be halves.
     let length = |i: usize| {
-        let view = step.inputs.get(first + i).copied().flatten()?;
+        let view = step.input(first + i)?;
         Some((if view.dtype == DType::I8 { DType::U8 } else { view.dtype.runtime() }, view.shape.count()))
     };
     if !code.supports_block(k, block) {
@@ -192,7 +187,7 @@ fn blocks<'m>(code: Code, block: usize, first: usize, step: &Step, memory: &'m M
         DType::F32 => Numbers::Single(memory.read(view)),
         dtype => Numbers::Half(halves(dtype, memory.read(view))),
     };
-    let zero_points = match step.inputs.get(first + 2).and_then(Option::as_ref) {
+    let zero_points = match step.input(first + 2) {
         None => Zero::Implied,
         Some(view) if view.dtype.runtime() == DType::F32 => Zero::Floats(numbers(view)),
         Some(view) => Zero::Codes(memory.read(view)),
@@ -258,7 +253,7 @@ fn for_each_scale(axis: i64, step: &Step, f: &mut dyn FnMut(Range<usize>, usize)
 
 pub(super) fn quantize(axis: i64, step: &Step, memory: &Memory) {
     let (x, out) = (memory.read::<f32>(operand(step, 0)), &step.outputs[0]);
-    let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.inputs.get(2).and_then(Option::as_ref));
+    let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.input(2));
     let y = memory.bytes_mut(out);
     for_each_scale(axis, step, &mut |r, s| {
         let (x, scale, zero, y) = (&x[r.clone()], scales[s], zero_point(zero, memory, s), &mut y[r]);
@@ -271,7 +266,7 @@ pub(super) fn quantize(axis: i64, step: &Step, memory: &Memory) {
 
 pub(super) fn dequantize(axis: i64, step: &Step, memory: &Memory) {
     let (x, y) = (memory.data(operand(step, 0)), memory.write::<f32>(&step.outputs[0]));
-    let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.inputs.get(2).and_then(Option::as_ref));
+    let (scales, zero) = (memory.read::<f32>(operand(step, 1)), step.input(2));
     for_each_scale(axis, step, &mut |r, s| {
         let (scale, zero, y) = (scales[s], zero_point(zero, memory, s), &mut y[r.clone()]);
         match x {
