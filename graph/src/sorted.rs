@@ -35,6 +35,11 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.entries.binary_search_by(|(entry, _)| entry.borrow().cmp(key))
     }
 
+    /// The place of a key among all.
+    pub fn position(&self, key: &K) -> Option<usize> {
+        self.find(key).ok()
+    }
+
     /// The value of a key.
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where

@@ -75,8 +75,7 @@ pub(crate) fn format(node: &Node, i: usize) -> Format {
 /// All constants of a model.
 #[derive(Default)]
 pub(crate) struct Weights {
-    slots: SortedMap<(ValueId, Format), usize>,
-    data: Vec<Stored>,
+    stored: SortedMap<(ValueId, Format), Stored>,
     /// How often each mode of [`Mode::ALL`] was taken.
     modes: [usize; Mode::ALL.len()],
 }
@@ -152,58 +151,60 @@ impl Weights {
     /// small enough to describe shapes.
     pub fn take(model: &mut Model, integers: Integers, halves: Halves) -> Result<Weights, Failure> {
         let mut weights = Weights::default();
-        let mut wanted: SortedMap<ValueId, Vec<(Format, String)>> = SortedMap::new();
-        let mut want = |id: ValueId, format: Format, name: &str| {
-            let formats = wanted.get_or_insert_with(id, Vec::new);
-            if !formats.iter().any(|(f, _)| *f == format) {
-                formats.push((format, name.to_string()));
-            }
-        };
-        for node in &model.nodes {
+        let Model { nodes, outputs, constants, .. } = model;
+        let mut wanted: SortedMap<(ValueId, Format), &str> = SortedMap::new();
+        for node in nodes.iter() {
             for (i, id) in node.inputs.iter().enumerate() {
                 if let Some(id) = id {
-                    want(*id, format(node, i), &node.name);
+                    wanted.get_or_insert_with((*id, format(node, i)), || &node.name);
                 }
             }
         }
-        for port in &model.outputs {
-            want(port.value, Format::Plain, &port.name);
+        for port in outputs.iter() {
+            wanted.get_or_insert_with((port.value, Format::Plain), || &port.name);
         }
-        model.constants.retain(|id, _| wanted.contains_key(id));
+        let all = std::mem::take(constants);
         // One after the other in the order of their names, about that of the file: each is packed into what the one
         // before it has left.
-        for (id, formats) in &wanted {
-            let Some(tensor) = model.constants.get_mut(id) else { continue };
-            for (format, node) in formats {
-                weights.slots.insert((*id, *format), weights.data.len());
+        for (id, mut tensor) in all {
+            let mut is_read = false;
+            for ((_, format), node) in wanted.iter().filter(|((reader, _), _)| *reader == id) {
+                is_read = true;
                 let stored = match format {
-                    Format::Plain => plain(tensor)?,
-                    Format::Table => table(tensor)?,
-                    Format::Panels { transposed } => panels(tensor, *transposed, halves, node)?,
-                    Format::PanelsInt8 { by_row: true } => weights.pack(tensor, integers, node)?,
+                    Format::Plain => plain(&tensor)?,
+                    Format::Table => table(&tensor)?,
+                    Format::Panels { transposed } => panels(&tensor, *transposed, halves, node)?,
+                    Format::PanelsInt8 { by_row: true } => weights.pack(&tensor, integers, node)?,
                     // Bytes that come from elsewhere take all eight bits.
-                    Format::PanelsInt8 { .. } => weights.pack(tensor, integers.exact(), node)?,
+                    Format::PanelsInt8 { .. } => weights.pack(&tensor, integers.exact(), node)?,
                 };
-                weights.data.push(stored);
+                weights.stored.insert((id, *format), stored);
             }
             if tensor.len() > MAX_TRACKED {
                 tensor.data = Bytes::new();
+            }
+            if is_read {
+                constants.insert(id, tensor);
             }
         }
         Ok(weights)
     }
 
     pub fn slot(&self, id: ValueId, format: Format) -> Option<usize> {
-        self.slots.get(&(id, format)).copied()
+        self.stored.position(&(id, format))
+    }
+
+    fn at(&self, slot: usize) -> Option<&Stored> {
+        self.stored.iter().as_slice().get(slot).map(|(_, stored)| stored)
     }
 
     pub fn data(&self, slot: usize) -> &[u8] {
-        self.data.get(slot).map_or(&[], |stored| stored.elements.bytes())
+        self.at(slot).map_or(&[], |stored| stored.elements.bytes())
     }
 
     /// The bytes in a slot, copied only if they are not those of the file.
     pub fn share(&self, slot: usize) -> Bytes {
-        match self.data.get(slot).map(|stored| &stored.elements) {
+        match self.at(slot).map(|stored| &stored.elements) {
             Some(Elements::Shared(bytes)) => bytes.clone(),
             _ => Bytes::copy_from_slice(self.data(slot)),
         }
@@ -211,7 +212,7 @@ impl Weights {
 
     /// The type of the elements in a slot.
     pub fn dtype(&self, slot: usize) -> Option<DType> {
-        self.data.get(slot).map(|stored| stored.dtype)
+        self.at(slot).map(|stored| stored.dtype)
     }
 
     /// Packs a matrix of an integer product.
@@ -241,7 +242,7 @@ impl Weights {
     /// Bytes of all constants.
     pub fn len(&self) -> usize {
         let mut bytes = 0;
-        self.data.iter().for_each(|stored| bytes += stored.elements.bytes().len());
+        self.stored.values().for_each(|stored| bytes += stored.elements.bytes().len());
         bytes
     }
 }
