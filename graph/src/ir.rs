@@ -330,9 +330,6 @@ pub enum Op {
     /// `(x)`: the dimensions `start..end` as i64; `end` of `i64::MAX` means all.
     #[allow(missing_docs)]
     Shape { start: i64, end: i64 },
-    /// `(shape)`: filled with the one element of `value`.
-    #[allow(missing_docs)]
-    ConstantOfShape { value: Tensor },
     /// `(start, limit, delta)`
     Range,
     /// `(x, repeats)`
@@ -444,7 +441,6 @@ impl Op {
             Op::GatherElements { .. } => "GatherElements",
             Op::GatherNd { .. } => "GatherNd",
             Op::Shape { .. } => "Shape",
-            Op::ConstantOfShape { .. } => "ConstantOfShape",
             Op::Range => "Range",
             Op::Tile => "Tile",
             Op::Pad => "Pad",

@@ -190,7 +190,7 @@ impl Plan {
 /// Whether input `i` only describes shapes, so that inference has used it up.
 fn is_settled(op: &Op, i: usize) -> bool {
     match op {
-        Op::Shape { .. } | Op::ConstantOfShape { .. } => true,
+        Op::Shape { .. } => true,
         Op::Reshape { .. }
         | Op::Unsqueeze
         | Op::Squeeze

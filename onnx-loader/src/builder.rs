@@ -220,7 +220,6 @@ impl<'a> Builder<'a> {
             Op::GatherElements { .. } => (x.dtype, fact(1).rank),
             Op::GatherNd { .. } => (x.dtype, None),
             Op::Shape { .. } => (Some(DType::I64), Some(1)),
-            Op::ConstantOfShape { value } => (Some(value.dtype.runtime()), len(0)),
             Op::Range => (x.dtype, Some(1)),
             Op::QuantizeLinear { .. } => (fact(2).dtype.or(Some(DType::U8)), x.rank),
             Op::DequantizeLinear { .. } | Op::DequantizeBlocks { .. } => (Some(DType::F32), x.rank),

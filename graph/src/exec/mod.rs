@@ -49,7 +49,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
         Op::LinearBlocks { .. } | Op::If => 3,
         Op::DequantizeBlocks { .. } | Op::LookUp => 2,
         Op::Range => 3,
-        Op::ConstantOfShape { .. } | Op::Dims(_) | Op::Shape { .. } => 0,
+        Op::Dims(_) | Op::Shape { .. } => 0,
         _ => 1,
     };
     if (0..wanted).any(|i| !present(i)) {
@@ -187,7 +187,6 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Failu
         Op::LookUp => movement::look_up(step, memory),
         Op::If => movement::choose(step, memory),
         Op::GatherNd { batch_dims } => return movement::gather_nd(*batch_dims, node, step, memory),
-        Op::ConstantOfShape { value } => movement::fill(&value.data, step, memory),
         Op::Tile => movement::tile(step, memory),
         Op::Pad => movement::pad(step, memory),
         Op::Range => movement::range(step, memory),

@@ -203,13 +203,6 @@ pub(super) fn gather_nd(batch_dims: usize, node: &Node, step: &Step, memory: &Me
     Ok(())
 }
 
-/// Every element is `value`.
-pub(super) fn fill(value: &[u8], step: &Step, memory: &Memory) {
-    for element in memory.bytes_mut(&step.outputs[0]).chunks_exact_mut(value.len().max(1)) {
-        element.copy_from_slice(value);
-    }
-}
-
 /// Copies the operand into the result: behind its pads, of which nothing is written, or again and again.
 fn place(pads: Option<&[i64]>, step: &Step, memory: &Memory) {
     let (x, out) = (operand(step, 0), &step.outputs[0]);
@@ -242,7 +235,9 @@ pub(super) fn pad(step: &Step, memory: &Memory) {
         Some(value) => memory.bytes(value),
         None => &zero[..step.outputs[0].dtype.size()],
     };
-    fill(value, step, memory);
+    for element in memory.bytes_mut(&step.outputs[0]).chunks_exact_mut(value.len().max(1)) {
+        element.copy_from_slice(value);
+    }
     place(Some(&step.numbers), step, memory);
 }
 

@@ -28,7 +28,6 @@ impl Visit<'_> {
                 x.get(shape_range(*start, *end, x.len()).0 + i).cloned()
             }
             Op::Reshape { .. } | Op::Unsqueeze | Op::Squeeze | Op::Flatten { .. } => self.element(0, i),
-            Op::ConstantOfShape { value } => value.integers()?.first().map(|&value| Dim::Const(value)),
             Op::Cast(DType::Bool) => flag(self.element(0, i)?.sign()? != 0),
             Op::Cast(DType::I64 | DType::I32) => self.element(0, i),
             Op::Unary(Unary::Neg) => Some(self.element(0, i)?.mul(&Dim::Const(-1))),

@@ -31,13 +31,8 @@ impl Visit<'_> {
     /// Type and shape of a node's first output.
     fn output(&self) -> Known<(DType, Vec<Dim>)> {
         let node = self.node;
-        match &node.op {
-            Op::Dims(dims) => return Ok(Some((DType::I64, vec![dims.len().into()]))),
-            Op::ConstantOfShape { value } => {
-                let shape = known!(self.elements(0)).to_vec();
-                return Ok(Some((value.dtype.runtime(), shape)));
-            }
-            _ => {}
+        if let Op::Dims(dims) = &node.op {
+            return Ok(Some((DType::I64, vec![dims.len().into()])));
         }
         let Fact { dtype, shape: x, .. } = known!(self.fact(0));
         let (mut dtype, rank) = (*dtype, x.len());
@@ -305,12 +300,9 @@ impl Visit<'_> {
                 dtype = DType::F32;
                 self.linear(x, &known!(self.fact(3)).shape, false)?
             }
-            Op::Dims(_)
-            | Op::ConstantOfShape { .. }
-            | Op::Split { .. }
-            | Op::TopK { .. }
-            | Op::DynamicQuantizeLinear
-            | Op::QuantizeRows => return Ok(None),
+            Op::Dims(_) | Op::Split { .. } | Op::TopK { .. } | Op::DynamicQuantizeLinear | Op::QuantizeRows => {
+                return Ok(None);
+            }
         };
         Ok(Some((dtype, shape)))
     }

@@ -63,7 +63,8 @@ pub(super) fn constant_of_shape(n: &mut NodeReader, b: &mut Builder<'_>) -> Opti
     if value.data.len() != value.dtype.size() {
         return n.reject("with a value of other than one element");
     }
-    Some(b.emit(Op::ConstantOfShape { value }, &[n.input(0)]))
+    let value = b.constant(Tensor { shape: Vec::new(), ..value });
+    Some(b.emit(Op::Expand, &[value, n.input(0)]))
 }
 
 pub(super) fn reshape(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {

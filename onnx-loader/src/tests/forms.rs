@@ -106,9 +106,9 @@ fn reshapes_and_constants_of_shape() {
         becomes(&model, &format!("%0 = Reshape {{ allow_zero: {allow_zero} }} x [0, -1]\n -> %0"));
     }
     let filled = |attributes| with_ints(14, "ConstantOfShape", "c0", &[&[2]], attributes);
-    becomes(&filled(vec![]), "%0 = ConstantOfShape { F32 None } [2]\n -> %0");
+    becomes(&filled(vec![]), "%0 = Expand 0.0 [2]\n -> %0");
     let ones = with_tensor("value", ints_tensor("", &[1], &[1]));
-    becomes(&filled(vec![ones]), "%0 = ConstantOfShape { I64 Some([1]) } [2]\n -> %0");
+    becomes(&filled(vec![ones]), "%0 = Expand 1 [2]\n -> %0");
     let two = with_tensor("value", ints_tensor("", &[2], &[1, 2]));
     assert!(filled(vec![two]).error().contains("a value of other than one element"));
 }

@@ -182,10 +182,7 @@ fn text(model: &Model) -> String {
     let mut lines = Vec::new();
     let mut count = 0;
     for node in &model.nodes {
-        let op = match &node.op {
-            Op::ConstantOfShape { value } => format!("ConstantOfShape {{ {:?} {:?} }}", value.dtype, value.integers()),
-            op => format!("{op:?}"),
-        };
+        let op = format!("{:?}", node.op);
         let inputs = node.inputs.iter().map(|input| input.map_or("_", |v| names[&v].as_str()));
         let inputs: String = inputs.map(|name| format!(" {name}")).collect();
         let outputs: Vec<String> = (0..node.outputs.len()).map(|i| format!("%{}", count + i)).collect();
