@@ -60,10 +60,10 @@ impl OpenSession {
     /// As there, and those of [`Session::with_options`].
     pub fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, Error> {
         let call = self.call(inputs)?;
-        let is_constant = |name: &str| {
-            self.model.inputs.iter().zip(&call).any(|(port, fed)| port.name == name && fed.constant.is_some())
-        };
-        let free: Vec<_> = inputs.iter().filter(|(name, _)| !is_constant(name)).copied().collect();
+        let mut free = inputs.to_vec();
+        for (port, fed) in self.model.inputs.iter().zip(&call) {
+            free.retain(|(name, _)| port.name != *name || fed.constant.is_none());
+        }
         let made = match self.made.take().filter(|made| made.call == call) {
             Some(made) => made,
             None => {
@@ -98,7 +98,8 @@ fn fixed(model: &Model, call: &[Fed]) -> Model {
                 model.constants.insert(port.value, Tensor { dtype, shape, data });
             }
             None => {
-                port.dims = Some(shape.iter().map(|&size| PortDim::Fixed(size)).collect());
+                let dims = port.dims.insert(Vec::with_capacity(shape.len()));
+                shape.iter().for_each(|&size| dims.push(PortDim::Fixed(size)));
                 model.inputs.push(port);
             }
         }

@@ -42,17 +42,21 @@ impl Session {
             exec::run(node, step, memory)?;
             let time = clock() - start;
             let size = |view: &View| view.range().len();
-            let written: usize = step.outputs.iter().map(size).sum();
-            let read = |(i, view): (usize, &Option<View>)| match (view, &node.op) {
-                (Some(_), Op::Gather { .. }) if i == 0 => written,
-                (view, _) => view.as_ref().map_or(0, size),
-            };
+            let mut written = 0;
+            step.outputs.iter().for_each(|view| written += size(view));
+            let mut bytes = written;
+            for (i, view) in step.inputs.iter().enumerate() {
+                bytes += match (view, &node.op) {
+                    (Some(_), Op::Gather { .. }) if i == 0 => written,
+                    (view, _) => view.as_ref().map_or(0, size),
+                };
+            }
             visit(StepProfile {
                 op: &node.op,
                 name: &node.name,
                 input: step.inputs.iter().flatten().next().map_or(&[], |view| &view.shape),
                 output: step.outputs.first().map_or(&[], |view| &view.shape),
-                bytes: step.inputs.iter().enumerate().map(read).sum::<usize>() + written,
+                bytes,
                 time,
             });
             Ok(())

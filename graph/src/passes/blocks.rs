@@ -55,13 +55,15 @@ fn product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
 fn look_up(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let (table, indices) = node.operands().filter(|_| node.op == Op::Gather { axis: 0 })?;
     let Blocks { code, block, k, parts, columns, .. } = blocks(m, table, true, fresh)?;
-    let rows = |part| fresh.node(node.op.clone(), &[part, indices], &node.name);
-    let parts: Vec<ValueId> = parts.into_iter().flatten().map(rows).collect();
+    let mut rows = Vec::with_capacity(parts.len());
+    for &part in parts.iter().flatten() {
+        rows.push(fresh.node(node.op.clone(), &[part, indices], &node.name));
+    }
     let (op, output) = (Op::DequantizeBlocks { code, block, k }, *node.outputs.first()?);
     match columns {
-        None => fresh.finish(op, &parts, output, &node.name),
+        None => fresh.finish(op, &rows, output, &node.name),
         Some(scales) => {
-            let rows = fresh.node(op, &parts, &node.name);
+            let rows = fresh.node(op, &rows, &node.name);
             fresh.finish(Op::Binary(Binary::Mul), &[rows, scales], output, &node.name);
         }
     }

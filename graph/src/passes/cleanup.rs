@@ -104,19 +104,19 @@ fn is_identity(m: &Matcher, node: &Node, x: ValueId, y: ValueId) -> bool {
 }
 
 /// Values that are to be read as others.
-struct Renaming(Vec<ValueId>);
+struct Renaming(Vec<Option<ValueId>>);
 
 impl Renaming {
     fn new(model: &Model) -> Renaming {
-        Renaming((0..model.value_count).map(ValueId::new).collect())
+        Renaming(vec![None; model.value_count as usize])
     }
 
     fn get(&self, id: ValueId) -> ValueId {
-        self.0[id.index()]
+        self.0[id.index()].unwrap_or(id)
     }
 
     fn rename(&mut self, from: ValueId, to: ValueId) {
-        self.0[from.index()] = self.get(to);
+        self.0[from.index()] = Some(self.get(to));
     }
 
     fn apply(&self, node: &mut Node) {

@@ -39,7 +39,7 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Failure> {
         let elements = fact.shape.iter().try_fold(1, |product, dim| checked_mul(product, dim.known()?))?;
         Some((elements, checked_mul(elements, fact.dtype.size() as i64)?))
     };
-    let mut folds = Vec::with_capacity(model.nodes.len());
+    let (mut folds, mut count) = (Vec::with_capacity(model.nodes.len()), 0);
     for node in &model.nodes {
         let weight = node.input(0).and_then(|id| model.constants.get(&id));
         let weight = weight.filter(|t| t.shape.len() > 1 && t.len() > infer::MAX_TRACKED);
@@ -56,23 +56,27 @@ pub fn fold(model: &mut Draft, keep_quantized: bool) -> Result<usize, Failure> {
         };
         let known = node.inputs.iter().flatten().all(|id| constant[id.index()]);
         let fold = known && !lasting && {
-            let operands = node.inputs.iter().flatten().filter_map(bytes).map(|(_, bytes)| bytes).max().unwrap_or(0);
+            let mut operands = 0;
+            node.inputs
+                .iter()
+                .flatten()
+                .for_each(|id| operands = operands.max(bytes(id).map_or(0, |(_, bytes)| bytes)));
             let small = |id| bytes(id).is_some_and(|(elements, bytes)| elements <= MAX_ELEMENTS || bytes <= operands);
             node.outputs.iter().all(small)
         };
         if fold {
+            count += 1;
             node.outputs.iter().for_each(|id| constant[id.index()] = true);
         }
         folds.push(fold);
     }
-    let count = folds.iter().filter(|&&fold| fold).count();
     if count == 0 {
         model.put_back(inference);
         return Ok(0);
     }
     // Else what inference knew is dropped: it may conclude more from the elements that are constants now.
-    for (node, fold) in std::mem::take(&mut model.nodes).into_iter().zip(folds) {
-        if !fold {
+    for (i, node) in std::mem::take(&mut model.nodes).into_iter().enumerate() {
+        if !folds[i] {
             model.nodes.push(node);
             continue;
         }

@@ -3,7 +3,6 @@
 //! query, the projection behind attention and the whole feed-forward network run on one row for each text.
 
 use super::rewrite::Fresh;
-use crate::SortedMap;
 use crate::ir::{Model, Node, Op, ValueId};
 
 /// Moves `Gather(x, firsts)` towards the inputs, past operators whose other rows nobody reads. `tokens` are the values
@@ -37,31 +36,33 @@ pub fn run(model: &mut Model, tokens: &[ValueId], firsts: ValueId) {
         }
     }
     let mut fresh = Fresh::after(model);
-    let mut selected: SortedMap<ValueId, ValueId> = SortedMap::new();
-    let mut renamed: SortedMap<ValueId, ValueId> = SortedMap::new();
-    for (mut node, moved) in std::mem::take(&mut model.nodes).into_iter().zip(moved) {
+    // By value id: its first rows, and what is to be read instead of it.
+    let (mut selected, mut renamed) = (vec![None; count], vec![None; count]);
+    for (i, mut node) in std::mem::take(&mut model.nodes).into_iter().enumerate() {
         for id in node.inputs.iter_mut().flatten() {
-            *id = renamed.get(id).copied().unwrap_or(*id);
+            *id = renamed[id.index()].unwrap_or(*id);
         }
         if is_first(&node)
-            && let Some(&rows) = node.input(0).and_then(|x| selected.get(&x))
+            && let Some(rows) = node.input(0).and_then(|x| *selected.get(x.index())?)
         {
             // Nothing is left to gather.
-            renamed.extend(node.outputs.first().map(|&output| (output, rows)));
+            node.outputs.iter().for_each(|output| renamed[output.index()] = Some(rows));
             continue;
         }
-        if moved {
+        if moved[i] {
             for j in 0..node.inputs.len() {
                 if let Some(id) = node.inputs[j].filter(|id| has_rows[id.index()] && is_selected(&node.op, j)) {
-                    node.inputs[j] = Some(*selected.get_or_insert_with(id, || {
+                    let rows = &mut selected[id.index()];
+                    if rows.is_none() {
                         let axis = i64::from(!is_vector[id.index()]);
-                        fresh.node(Op::Gather { axis }, &[id, firsts], &node.name)
-                    }));
+                        *rows = Some(fresh.node(Op::Gather { axis }, &[id, firsts], &node.name));
+                    }
+                    node.inputs[j] = *rows;
                 }
             }
             for id in &mut node.outputs {
                 let value = fresh.value();
-                selected.insert(*id, value);
+                selected[id.index()] = Some(value);
                 *id = value;
             }
         }

@@ -69,8 +69,10 @@ fn largest_visible(part: Model, source: usize, grid: usize) -> Option<f32> {
     let mut largest = 0f32;
     // Full rows, then shorter ones, of at least one token each.
     for missing in [0, columns / 2, columns - 1] {
-        let mut lengths = vec![columns - missing; rows];
-        lengths.iter_mut().skip(1).step_by(2).for_each(|length| *length = columns - missing / 2);
+        let mut lengths = Vec::with_capacity(rows);
+        for row in 0..rows {
+            lengths.push(columns - if row % 2 == 0 { missing } else { missing / 2 });
+        }
         let mut memory = Vec::with_capacity(session.inputs().len());
         for (i, port) in session.inputs().iter().enumerate() {
             let dtype = port.dtype.runtime();

@@ -81,6 +81,10 @@ impl<'m> Matcher<'m> {
         Matcher { model, inference, producers, uses }
     }
 
+    pub fn value_count(&self) -> usize {
+        self.uses.len()
+    }
+
     pub fn nodes(&self) -> &'m [Node] {
         &self.model.nodes
     }
@@ -270,7 +274,7 @@ fn apply(model: &mut Draft, rule: &dyn Fn(&Matcher, &Node, &mut Fresh) -> Option
     let mut new = std::mem::take(&mut fresh.nodes).into_iter();
     for (i, node) in old.into_iter().enumerate() {
         match counts[i] {
-            Some(count) => model.nodes.extend(new.by_ref().take(count)),
+            Some(count) => (0..count).for_each(|_| model.nodes.extend(new.next())),
             None => model.nodes.push(node),
         }
     }

@@ -14,7 +14,6 @@
 use super::mask::Padding;
 use super::rewrite::{Fresh, Matcher};
 use super::{cleanup, first_rows};
-use crate::SortedMap;
 use crate::dim::{Dim, Symbol};
 use crate::error::Failure;
 use crate::infer;
@@ -69,15 +68,17 @@ pub fn run(model: &Model) -> Result<Option<Stacked>, Failure> {
     let mut stacked = Model { nodes: Vec::new(), ..model.clone() };
     let mut fresh = Fresh::after(model);
     let tokens = PortDim::Symbol("(tokens)".into());
-    let feeds = FEEDS.map(|(name, feed)| {
+    let mut feeds = Vec::with_capacity(FEEDS.len());
+    for (name, feed) in &FEEDS {
         let dim = match feed {
             Feed::Places | Feed::Positions => &tokens,
             Feed::Firsts | Feed::Lengths => &dims[0],
         };
-        let value = fresh.value();
-        stacked.inputs.push(Port { name: name.into(), value, dtype: DType::I64, dims: Some(vec![dim.clone()]) });
-        value
-    });
+        let port =
+            Port { name: (*name).into(), value: fresh.value(), dtype: DType::I64, dims: Some(vec![dim.clone()]) };
+        feeds.push(port.value);
+        stacked.inputs.push(port);
+    }
     let Some([batch, seq]) = matcher.shape(model.inputs[grid].value) else { return Ok(None) };
     let mut stacker = Stacker {
         m: &matcher,
@@ -87,7 +88,7 @@ pub fn run(model: &Model) -> Result<Option<Stacked>, Failure> {
         feeds,
         grid: model.inputs[grid].value,
         hides_only,
-        stacked: SortedMap::new(),
+        stacked: vec![None; matcher.value_count()],
         with_tokens: Vec::new(),
         fresh,
     };
@@ -101,7 +102,7 @@ pub fn run(model: &Model) -> Result<Option<Stacked>, Failure> {
             stacker.fresh.push(node.clone());
         }
     }
-    let Stacker { fresh, with_tokens, .. } = stacker;
+    let Stacker { fresh, with_tokens, feeds, .. } = stacker;
     fresh.add_to(&mut stacked);
     first_rows::run(&mut stacked, &with_tokens, feeds[Feed::Firsts as usize]);
     cleanup::dead_code(&mut stacked);
@@ -116,11 +117,12 @@ struct Stacker<'m> {
     batch: &'m Dim,
     seq: &'m Dim,
     tokens: Dim,
-    feeds: [ValueId; FEEDS.len()],
+    /// In the order of [`FEEDS`].
+    feeds: Vec<ValueId>,
     grid: ValueId,
     hides_only: bool,
-    /// `[batch, seq, ...]` values (and `[batch * seq]` ones of quantisation) by their stacked forms.
-    stacked: SortedMap<ValueId, ValueId>,
+    /// The stacked forms of `[batch, seq, ...]` values (and `[batch * seq]` ones of quantisation), by value id.
+    stacked: Vec<Option<ValueId>>,
     /// All new values that have a row for each token.
     with_tokens: Vec<ValueId>,
     fresh: Fresh,
@@ -132,7 +134,7 @@ impl Stacker<'_> {
     }
 
     fn found(&mut self, value: ValueId, stacked: ValueId) {
-        self.stacked.insert(value, stacked);
+        self.stacked[value.index()] = Some(stacked);
         self.with_tokens.push(stacked);
     }
 
@@ -149,7 +151,7 @@ impl Stacker<'_> {
     /// The stacked form `[1, tokens, ...]` of a `[batch, seq, ...]` value; one that was not made token by token is
     /// gathered.
     fn stack(&mut self, value: ValueId) -> Option<ValueId> {
-        if let Some(&stacked) = self.stacked.get(&value) {
+        if let Some(stacked) = self.stacked[value.index()] {
             return Some(stacked);
         }
         let shape = self.m.shape(value).filter(|_| self.has_tokens(value))?;

@@ -5,7 +5,6 @@
 //! roundings, gives one of 256 results. So the steps are computed for all bytes once, as constants, and looked up.
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::SortedMap;
 use crate::error::Failure;
 use crate::ir::{DType, Node, Op, Tensor, ValueId};
 
@@ -47,13 +46,11 @@ fn deeper_source(m: &Matcher, value: ValueId, steps: &mut usize) -> Option<Value
     found
 }
 
-/// Writes what makes `value` once more, for what stands for others in `copies`.
-fn copy(m: &Matcher, value: ValueId, copies: &mut SortedMap<ValueId, ValueId>, fresh: &mut Fresh) -> Option<ValueId> {
-    if let Some(copy) = copies.get(&value) {
-        return Some(*copy);
-    }
-    if m.constant(value).is_some() {
-        return Some(value);
+/// Writes what makes `value` once more, for what stands for others in `copies`, by value id.
+fn copy(m: &Matcher, value: ValueId, copies: &mut [Option<ValueId>], fresh: &mut Fresh) -> Option<ValueId> {
+    let known = copies[value.index()].or(m.constant(value).map(|_| value));
+    if known.is_some() {
+        return known;
     }
     let node = step(m, value)?;
     let mut inputs = Vec::with_capacity(node.inputs.len());
@@ -65,7 +62,7 @@ fn copy(m: &Matcher, value: ValueId, copies: &mut SortedMap<ValueId, ValueId>, f
     }
     let output = fresh.value();
     fresh.push(Node { inputs, outputs: vec![output], ..node.clone() });
-    copies.insert(value, output);
+    copies[value.index()] = Some(output);
     Some(output)
 }
 
@@ -74,8 +71,8 @@ fn table(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let output = *node.outputs.first()?;
     let x = source(m, output, &mut STEPS.clone()).filter(|&x| x != output && m.shape(x) == m.shape(output))?;
     let all = Tensor { dtype: m.dtype(x)?, shape: vec![256], data: (0..=u8::MAX).collect() };
-    let mut copies = SortedMap::new();
-    copies.insert(x, fresh.constant(all));
+    let mut copies = vec![None; m.value_count()];
+    copies[x.index()] = Some(fresh.constant(all));
     let table = copy(m, output, &mut copies, fresh)?;
     fresh.finish(Op::LookUp, &[x, table], output, &node.name);
     Some(())
