@@ -18,7 +18,7 @@ mod tensors;
 
 use crate::proto::*;
 use crate::{LoadError, NoExternalData, load};
-use fourlane_graph::ir::{DType, Model, Op, ValueId};
+use fourlane_graph::ir::{DType, Model, ValueId};
 use fourlane_graph::{Data, Options, Session, TensorView};
 use prost::Message;
 use std::collections::HashMap;
