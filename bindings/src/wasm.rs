@@ -406,9 +406,10 @@ impl Session {
     pub fn run(&mut self) -> Result<(), JsValue> {
         self.results.clear();
         let feeds = std::mem::take(&mut self.feeds);
-        let inputs: Vec<_> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+        let mut inputs = Vec::with_capacity(feeds.len());
+        feeds.iter().for_each(|(name, tensor)| inputs.push((name.as_str(), tensor.view())));
         let outputs = self.runner.run(&inputs).map_err(run_error)?;
-        self.results.extend(outputs.iter().map(|(_, view)| Tensor::from_view(&view)));
+        outputs.iter().for_each(|(_, view)| self.results.push(Tensor::from_view(&view)));
         Ok(())
     }
 

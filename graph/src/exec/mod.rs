@@ -39,7 +39,7 @@ pub(crate) fn scratch_bytes(node: &Node, step: &Step) -> usize {
 pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
     let dtype = |i: usize| step.input(i).map(|view| view.dtype);
     let present = |i: usize| dtype(i).is_some();
-    let refuse = |why: String| Err(Error::unsupported(&node.name, why));
+    let refuse = |why: &str| Err(Error::unsupported(&node.name, why));
     let wanted = match &node.op {
         Op::Where | Op::Binary(_) | Op::Gemm { .. } | Op::MatMul | Op::MatMulInteger => 2,
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } | Op::CumSum { .. } => 2,
@@ -71,62 +71,62 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
     let is_weight = |i: usize| i == 1 && matches!(node.op, Op::Linear { .. });
     let fits = |i: usize, dtype| dtype == DType::F32 || (matches!(dtype, DType::F16 | DType::BF16) && is_weight(i));
     if float && step.inputs.iter().enumerate().any(|(i, view)| view.is_some_and(|v| !fits(i, v.dtype))) {
-        return refuse(of("float32 arithmetic on operands", Some(x)));
+        return refuse(&of("float32 arithmetic on operands", Some(x)));
     }
     match &node.op {
-        Op::Unary(op) if !elementwise::fits_unary(*op, x) => refuse(of(&node.op.name(), Some(x))),
-        Op::Binary(op) if !elementwise::fits_binary(*op, x) => refuse(of(&node.op.name(), Some(x))),
+        Op::Unary(op) if !elementwise::fits_unary(*op, x) => refuse(&of(&node.op.name(), Some(x))),
+        Op::Binary(op) if !elementwise::fits_binary(*op, x) => refuse(&of(&node.op.name(), Some(x))),
         Op::Softmax { axis, coerced } => {
             let shape = step.outputs[0].shape;
             let axis = crate::infer::normalize_axis(*axis, shape.len()).unwrap_or(0);
             match *coerced || shape.get(axis + 1..).is_none_or(|rest| rest.iter().product::<usize>() == 1) {
                 true => Ok(()),
-                false => refuse("softmax over an axis that is not the last".into()),
+                false => refuse("softmax over an axis that is not the last"),
             }
         }
         Op::Reduce { .. } => match reduction(step) {
             Some(_) if matches!(x, DType::F32 | DType::I64 | DType::I32) => Ok(()),
-            Some(_) => refuse(of("a reduction", Some(x))),
-            None => refuse("a reduction over axes that are not neighbours".into()),
+            Some(_) => refuse(&of("a reduction", Some(x))),
+            None => refuse("a reduction over axes that are not neighbours"),
         },
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => match dtype(1) {
             Some(DType::I64 | DType::I32) => Ok(()),
-            other => refuse(of("indices", other)),
+            other => refuse(&of("indices", other)),
         },
         Op::LookUp => match x.size() == 1 && operand(step, 1).range().len() == 256 && step.outputs[0].dtype.size() == 1
         {
             true => Ok(()),
-            false => refuse("a look-up of what is not of 8 bits".into()),
+            false => refuse("a look-up of what is not of 8 bits"),
         },
-        Op::If if x != DType::Bool => refuse("a condition that is no bool".into()),
-        Op::Range | Op::CumSum { .. } if x == DType::Bool => refuse("numbers of type bool".into()),
-        Op::Gemm { trans_a: true, .. } => refuse("Gemm with a transposed first operand".into()),
+        Op::If if x != DType::Bool => refuse("a condition that is no bool"),
+        Op::Range | Op::CumSum { .. } if x == DType::Bool => refuse("numbers of type bool"),
+        Op::Gemm { trans_a: true, .. } => refuse("Gemm with a transposed first operand"),
         Op::AttentionHeads { .. } | Op::Dims(_) | Op::Shape { .. } => {
-            refuse("an operator that should have been replaced".into())
+            refuse("an operator that should have been replaced")
         }
         Op::LinearBlocks { code, block, k, n, .. } => match x {
-            DType::F32 => quantized::check_blocks(*code, *block, [*k, *n], 1, step).map_or(Ok(()), refuse),
-            other => refuse(of("float32 arithmetic on operands", Some(other))),
+            DType::F32 => quantized::check_blocks(*code, *block, [*k, *n], 1, step).map_or(Ok(()), |why| refuse(&why)),
+            other => refuse(&of("float32 arithmetic on operands", Some(other))),
         },
         Op::DequantizeBlocks { code, block, k } => {
             let rows = step.outputs[0].shape.count().checked_div(*k).unwrap_or(0);
-            quantized::check_blocks(*code, *block, [*k, rows], 0, step).map_or(Ok(()), refuse)
+            quantized::check_blocks(*code, *block, [*k, rows], 0, step).map_or(Ok(()), |why| refuse(&why))
         }
         Op::TransposeCodes { code, k, n } => {
             let rows = matches!(code, Code::Int4 | Code::Uint4) && n % 2 == 0 || code.has_bytes();
             match rows && x.size() == 1 && code.codes_len(*k, *n, *n) == operand(step, 0).shape.count() {
                 true => Ok(()),
-                false => refuse("codes that are no matrix of their size".into()),
+                false => refuse("codes that are no matrix of their size"),
             }
         }
         Op::AttentionStacked { .. } => {
             match (0..3).all(|i| dtype(i) == Some(DType::F32)) && dtype(3) == Some(DType::I64) {
                 true => Ok(()),
-                false => refuse("attention of what is not float32".into()),
+                false => refuse("attention of what is not float32"),
             }
         }
         Op::MatMulInteger | Op::LinearInt8 { .. } | Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => {
-            quantized::check(&node.op, step).map_or(Ok(()), refuse)
+            quantized::check(&node.op, step).map_or(Ok(()), |why| refuse(&why))
         }
         _ => Ok(()),
     }

@@ -32,8 +32,7 @@ pub fn spell_out(model: &mut Draft, all: bool) -> Result<usize, Failure> {
 /// [`Op::Attention`] as [`Op::AttentionHeads`], whose heads have an axis of their own.
 fn heads_apart(m: &Matcher, node: &Node, heads: usize, scale: f32, fresh: &mut Fresh) -> Option<()> {
     let output = *node.outputs.first()?;
-    let dims = m.shape(output)?.to_vec();
-    let swap = |x: ValueId, fresh: &mut Fresh| fresh.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[x], &node.name);
+    let swap = |x: ValueId, fresh: &mut Fresh| fresh.transpose(x, &[0, 2, 1, 3], &node.name);
     let mut inputs = node.inputs.clone();
     for slot in inputs.iter_mut().take(3) {
         let x = (*slot)?;
@@ -45,8 +44,7 @@ fn heads_apart(m: &Matcher, node: &Node, heads: usize, scale: f32, fresh: &mut F
     let op = Op::AttentionHeads { scale: Some(scale) };
     fresh.push(Node { op, inputs, outputs: vec![result], name: node.name.clone() });
     let rows = swap(result, fresh);
-    let together = fresh.dims(&dims, &node.name);
-    fresh.finish(Op::Reshape { allow_zero: true }, &[rows, together], output, &node.name);
+    fresh.finish_reshape(rows, m.shape(output)?, output, &node.name);
     Some(())
 }
 
@@ -55,7 +53,7 @@ fn heads_spelt_out(m: &Matcher, node: &Node, scale: Option<f32>, fresh: &mut Fre
     let head_dim = m.shape(q)?.get(3)?.known();
     let scale = scale.or_else(|| head_dim.map(|d| 1.0 / (d as f32).sqrt()))?;
     let name = &node.name;
-    let k = fresh.node(Op::Transpose { perm: vec![0, 1, 3, 2] }, &[k], name);
+    let k = fresh.transpose(k, &[0, 1, 3, 2], name);
     let scores = fresh.node(Op::MatMul, &[q, k], name);
     let scale = fresh.constant(Tensor::scalar_f32(scale));
     let mut scores = fresh.node(Op::Binary(Binary::Mul), &[scores, scale], name);
@@ -244,9 +242,8 @@ fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let joined = stored(joined, fresh);
     // Back to the shape that the product had; `layout` removes this against what the exporter does next.
     let [batch, heads, seq, dim] = m.shape(output)? else { return None };
-    let split = fresh.dims(&[batch.clone(), seq.clone(), heads.clone(), dim.clone()], name);
-    let split = fresh.node(Op::Reshape { allow_zero: true }, &[joined, split], name);
-    fresh.finish(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[split], output, name);
+    let split = fresh.reshape(joined, &[batch.clone(), seq.clone(), heads.clone(), dim.clone()], name);
+    fresh.finish_transpose(split, &[0, 2, 1, 3], output, name);
     Some(())
 }
 

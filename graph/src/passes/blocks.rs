@@ -136,7 +136,7 @@ fn blocks(m: &Matcher, weight: ValueId, turned: bool, fresh: &mut Fresh) -> Opti
             };
             let codes = match turned {
                 true => codes,
-                false => fresh.node(Op::Transpose { perm: vec![1, 0] }, &[codes], &node.name),
+                false => fresh.transpose(codes, &[1, 0], &node.name),
             };
             let parts = vec![Some(codes), Some(scales), zeros];
             code.supports_block(k, k).then_some(Blocks { code, block: k, k, n, parts, columns })

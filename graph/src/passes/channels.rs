@@ -5,7 +5,6 @@
 //! parts of a grouped product, whose results lie side by side, are scaled each by itself, as linear layers are.
 
 use super::rewrite::{Draft, Fresh, Matcher, rewrite};
-use crate::dim::Dim;
 use crate::error::Failure;
 use crate::ir::{Binary, DType, Node, Op, ValueId};
 
@@ -19,9 +18,8 @@ pub fn run(model: &mut Draft) -> Result<usize, Failure> {
     })
 }
 
-fn turn() -> Op {
-    Op::Transpose { perm: vec![0, 2, 1] }
-}
+/// Channels before tokens, or the other way around.
+const TURN: &[usize] = &[0, 2, 1];
 
 /// What `value` is by this permutation.
 fn transposed(m: &Matcher, value: ValueId, wanted: &[usize]) -> Option<ValueId> {
@@ -44,7 +42,7 @@ fn sink(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
             | Op::QuantizeLinear { .. }
             | Op::DequantizeLinear { .. }
     );
-    let turned = |value: ValueId| transposed(m, value, &[0, 2, 1]);
+    let turned = |value: ValueId| transposed(m, value, TURN);
     if !is_step || !node.inputs.iter().flatten().any(|&id| turned(id).is_some()) {
         return None;
     }
@@ -54,29 +52,29 @@ fn sink(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
             Some(x) => x,
             None if is_single(m, *id) => *id,
             // Biases.
-            None => fresh.node(turn(), &[m.constant(*id).filter(|t| t.shape.len() == 3).map(|_| *id)?], &node.name),
+            None if m.constant(*id)?.shape.len() == 3 => fresh.transpose(*id, TURN, &node.name),
+            None => return None,
         };
     }
     let output = sunk.outputs.first_mut()?;
     *output = fresh.value();
     let x = *output;
     fresh.push(sunk);
-    fresh.finish(turn(), &[x], *node.outputs.first()?, &node.name);
+    fresh.finish_transpose(x, TURN, *node.outputs.first()?, &node.name);
     Some(())
 }
 
 /// `[batch, heads * dim, seq]` to `[batch, heads, dim, seq]`, of what is turned.
 fn split_heads(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let Op::Reshape { .. } = node.op else { return None };
-    let x = transposed(m, node.input(0)?, &[0, 2, 1])?;
+    let x = transposed(m, node.input(0)?, TURN)?;
     let output = *node.outputs.first()?;
     let ([batch, seq, hidden], [b, heads, dim, s]) = (m.shape(x)?, m.shape(output)?) else { return None };
     if b != batch || s != seq || heads.mul(dim) != *hidden {
         return None;
     }
-    let shape = fresh.dims(&[batch.clone(), seq.clone(), heads.clone(), dim.clone()], &node.name);
-    let split = fresh.node(Op::Reshape { allow_zero: true }, &[x, shape], &node.name);
-    fresh.finish(Op::Transpose { perm: vec![0, 2, 3, 1] }, &[split], output, &node.name);
+    let split = fresh.reshape(x, &[batch.clone(), seq.clone(), heads.clone(), dim.clone()], &node.name);
+    fresh.finish_transpose(split, &[0, 2, 3, 1], output, &node.name);
     Some(())
 }
 
@@ -89,11 +87,9 @@ fn join_heads(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     if b != batch || s != seq || heads.mul(dim) != *hidden {
         return None;
     }
-    let shape: [Dim; 3] = [batch.clone(), seq.clone(), hidden.clone()];
-    let shape = fresh.dims(&shape, &node.name);
-    let rows = fresh.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[x], &node.name);
-    let joined = fresh.node(Op::Reshape { allow_zero: true }, &[rows, shape], &node.name);
-    fresh.finish(turn(), &[joined], output, &node.name);
+    let rows = fresh.transpose(x, &[0, 2, 1, 3], &node.name);
+    let joined = fresh.reshape(rows, &[batch.clone(), seq.clone(), hidden.clone()], &node.name);
+    fresh.finish_transpose(joined, TURN, output, &node.name);
     Some(())
 }
 
@@ -133,6 +129,10 @@ mod tests {
     use crate::testing::{Builder, assert_passes_keep_meaning, optimized};
 
     /// Attention and an activation on channels before tokens, as SqueezeBERT has them.
+    fn turn() -> Op {
+        Op::Transpose { perm: TURN.to_vec() }
+    }
+
     #[test]
     fn all_turns_meet_their_opposites() {
         let mut b = Builder::default();

@@ -65,7 +65,7 @@ fn affine(m: &Matcher, node: &Node, fresh: &mut Fresh, op: Binary) -> Option<()>
     if (slot..3).any(|i| norm.input(i).is_some()) {
         return None;
     }
-    let mut fused = Node { outputs: node.outputs.clone(), ..norm.clone() };
+    let mut fused = norm.giving(*node.outputs.first()?);
     fused.inputs.resize(slot, None);
     fused.inputs.push(Some(parameter));
     fresh.push(fused);

@@ -37,8 +37,7 @@ fn reshapes(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     if !is_reshape(&node.op) || !is_reshape(&inner.op) {
         return None;
     }
-    let shape = fresh.dims(m.shape(node.outputs[0])?, &node.name);
-    fresh.finish(Op::Reshape { allow_zero: true }, &[inner.input(0)?, shape], node.outputs[0], &node.name);
+    fresh.finish_reshape(inner.input(0)?, m.shape(node.outputs[0])?, node.outputs[0], &node.name);
     Some(())
 }
 
@@ -58,7 +57,7 @@ fn inner_transpose(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     if m.shape(swap.input(0)?)? != joined || to != [b.clone(), h.clone(), d.clone(), s.clone()] {
         return None;
     }
-    fresh.finish(Op::Transpose { perm: vec![0, 1, 3, 2] }, &[x], node.outputs[0], &node.name);
+    fresh.finish_transpose(x, &[0, 1, 3, 2], node.outputs[0], &node.name);
     Some(())
 }
 

@@ -26,11 +26,10 @@ pub fn unflatten(model: &mut Draft) -> Result<usize, Failure> {
             return None;
         }
         let inner = fresh.value();
-        let mut linear = Node { outputs: vec![inner], ..node.clone() };
+        let mut linear = node.giving(inner);
         linear.inputs[0] = Some(x);
         fresh.push(linear);
-        let shape = fresh.dims(to, &node.name);
-        fresh.finish(Op::Reshape { allow_zero: true }, &[inner, shape], output, &node.name);
+        fresh.finish_reshape(inner, to, output, &node.name);
         Some(())
     })
 }
@@ -109,7 +108,7 @@ fn swallowed<'m>(m: &Matcher<'m>, value: ValueId) -> Option<&'m Node> {
 }
 
 fn with_operand(linear: &Node, slot: usize, value: ValueId, output: ValueId) -> Node {
-    let mut fused = Node { outputs: vec![output], ..linear.clone() };
+    let mut fused = linear.giving(output);
     fused.inputs.resize(fused.inputs.len().max(slot + 1), None);
     fused.inputs[slot] = Some(value);
     fused
@@ -129,7 +128,7 @@ fn activation(m: &Matcher, node: &Node, literal: bool, fresh: &mut Fresh) -> Opt
     if present != Activation::None || linear.input(residual).is_some() {
         return None;
     }
-    let mut fused = Node { outputs: node.outputs.clone(), ..linear.clone() };
+    let mut fused = linear.giving(*node.outputs.first()?);
     if let Op::Linear { activation, .. } | Op::LinearInt8 { activation } | Op::LinearBlocks { activation, .. } =
         &mut fused.op
     {

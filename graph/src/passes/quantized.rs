@@ -109,7 +109,7 @@ fn dequantized_product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()
         None => None,
     };
     let integers = match trans_b {
-        true => fresh.node(Op::Transpose { perm: vec![1, 0] }, &[weight.input(0)?], &node.name),
+        true => fresh.transpose(weight.input(0)?, &[1, 0], &node.name),
         false => weight.input(0)?,
     };
     let product = Product {
@@ -133,11 +133,10 @@ fn movement(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     if !m.is_single(dequantize.input(1)?) {
         return None;
     }
-    let mut moved = node.clone();
+    let (x, output) = (fresh.value(), *node.outputs.first()?);
+    let (mut moved, mut dequantize) = (node.giving(x), dequantize.giving(output));
     *moved.inputs.first_mut()? = dequantize.input(0);
-    moved.outputs = vec![fresh.value()];
-    let mut dequantize = Node { outputs: node.outputs.clone(), ..dequantize.clone() };
-    *dequantize.inputs.first_mut()? = moved.outputs.first().copied();
+    *dequantize.inputs.first_mut()? = Some(x);
     fresh.push(moved);
     fresh.push(dequantize);
     Some(())

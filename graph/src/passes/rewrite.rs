@@ -172,6 +172,11 @@ impl Node {
         Node { op, inputs: inputs.iter().copied().map(Some).collect(), outputs: vec![output], name: name.into() }
     }
 
+    /// The same with another result.
+    pub(super) fn giving(&self, output: ValueId) -> Node {
+        Node { outputs: vec![output], ..self.clone() }
+    }
+
     /// Operand `i`, if present.
     pub fn input(&self, i: usize) -> Option<ValueId> {
         self.inputs.get(i).copied().flatten()
@@ -224,6 +229,31 @@ impl Fresh {
     /// Adds the node that makes `output`.
     pub fn finish(&mut self, op: Op, inputs: &[ValueId], output: ValueId, name: &str) {
         self.nodes.push(Node::new(op, inputs, output, name));
+    }
+
+    /// `x` in another shape, constant or computed from the input's shape.
+    pub fn reshape(&mut self, x: ValueId, shape: &[Dim], name: &str) -> ValueId {
+        let output = self.value();
+        self.finish_reshape(x, shape, output, name);
+        output
+    }
+
+    /// [`Fresh::reshape`] that makes `output`.
+    pub fn finish_reshape(&mut self, x: ValueId, shape: &[Dim], output: ValueId, name: &str) {
+        let shape = self.dims(shape, name);
+        self.finish(Op::Reshape { allow_zero: true }, &[x, shape], output, name);
+    }
+
+    /// `x` with its axes in another order.
+    pub fn transpose(&mut self, x: ValueId, perm: &[usize], name: &str) -> ValueId {
+        let output = self.value();
+        self.finish_transpose(x, perm, output, name);
+        output
+    }
+
+    /// [`Fresh::transpose`] that makes `output`.
+    pub fn finish_transpose(&mut self, x: ValueId, perm: &[usize], output: ValueId, name: &str) {
+        self.finish(Op::Transpose { perm: perm.to_vec() }, &[x], output, name);
     }
 
     /// Adds a node as it is.

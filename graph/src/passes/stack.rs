@@ -156,8 +156,7 @@ impl Stacker<'_> {
         }
         let shape = self.m.shape(value).filter(|_| self.has_tokens(value))?;
         let flat = [&[Dim::Const(1), self.batch.mul(self.seq)], &shape[2..]].concat();
-        let flat = self.fresh.dims(&flat, PADDING);
-        let flat = self.fresh.node(Op::Reshape { allow_zero: true }, &[value, flat], PADDING);
+        let flat = self.fresh.reshape(value, &flat, PADDING);
         let stacked = self.fresh.node(Op::Gather { axis: 1 }, &[flat, self.feed(Feed::Places)], PADDING);
         self.found(value, stacked);
         Some(stacked)
@@ -177,8 +176,7 @@ impl Stacker<'_> {
             (None, Some(seq)) if self.is_seq(seq) => {
                 let mut whole = value;
                 if lead > 0 {
-                    let shape = self.fresh.dims(&[&[Dim::Const(1)], shape].concat(), PADDING);
-                    whole = self.fresh.node(Op::Reshape { allow_zero: true }, &[value, shape], PADDING);
+                    whole = self.fresh.reshape(value, &[&[Dim::Const(1)], shape].concat(), PADDING);
                 }
                 let rows = self.fresh.node(Op::Gather { axis: 1 }, &[whole, self.feed(Feed::Positions)], PADDING);
                 self.with_tokens.push(rows);
@@ -270,8 +268,7 @@ impl Stacker<'_> {
         let output = *node.outputs.first()?;
         let x = self.stack(x)?;
         let rows = self.fresh.node(Op::Gather { axis: 1 }, &[x, self.feed(Feed::Firsts)], &node.name);
-        let shape = self.fresh.dims(self.m.shape(output)?, &node.name);
-        self.fresh.finish(Op::Reshape { allow_zero: true }, &[rows, shape], output, &node.name);
+        self.fresh.finish_reshape(rows, self.m.shape(output)?, output, &node.name);
         Some(())
     }
 }
