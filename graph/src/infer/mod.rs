@@ -113,13 +113,11 @@ pub fn extend(model: &Model, values: &[Dim], known: Inference) -> Result<Inferen
         }
         let outputs = Visit { node, facts: &facts, values, limits: Some(&limits) }.outputs()?;
         for (id, fact) in node.outputs.iter().zip(outputs) {
-            if let Some(fact) = &fact
-                && fact.shape.iter().any(|d| d.sign() == Some(-1))
-            {
+            if fact.shape.iter().any(|d| d.sign() == Some(-1)) {
                 return Err(Error::invalid(&node.name, format!("{} is not a shape", show(&fact.shape))));
             }
             if let Some(slot) = facts.get_mut(id.index()) {
-                *slot = fact;
+                *slot = Some(fact);
             }
         }
     }

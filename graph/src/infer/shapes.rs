@@ -7,24 +7,26 @@ use crate::error::Failure;
 use crate::ir::{DType, Op, Unary};
 
 impl Visit<'_> {
-    pub(super) fn outputs(&self) -> Result<Vec<Option<Fact>>, Failure> {
+    /// What is known of the node's results; nothing of those that are not in the list.
+    pub(super) fn outputs(&self) -> Result<Vec<Fact>, Failure> {
         match &self.node.op {
             Op::Split { axis } => self.split(*axis),
             Op::TopK { axis, .. } => self.top_k(*axis),
             Op::DynamicQuantizeLinear | Op::QuantizeRows => {
-                let Some(x) = self.fact(0) else { return Ok(vec![None; 3]) };
+                let Some(x) = self.fact(0) else { return Ok(Vec::new()) };
                 let range = match x.shape.split_last() {
                     Some((_, rows)) if self.node.op == Op::QuantizeRows => vec![product(rows)],
                     _ => Vec::new(),
                 };
-                let fact = |dtype, shape| Some(Fact { dtype, shape, elements: None });
+                let fact = |dtype, shape| Fact { dtype, shape, elements: None };
                 let quantized = fact(DType::U8, x.shape.clone());
                 Ok(vec![quantized, fact(DType::F32, range.clone()), fact(DType::U8, range)])
             }
-            _ => Ok(vec![self.output()?.map(|(dtype, shape)| {
+            _ => {
+                let Some((dtype, shape)) = self.output()? else { return Ok(Vec::new()) };
                 let elements = if dtype == DType::F32 { None } else { self.output_elements(&shape) };
-                Fact { dtype, shape, elements }
-            })]),
+                Ok(vec![Fact { dtype, shape, elements }])
+            }
         }
     }
 
@@ -371,14 +373,14 @@ impl Visit<'_> {
         Ok(shape)
     }
 
-    fn split(&self, axis: i64) -> Result<Vec<Option<Fact>>, Failure> {
+    fn split(&self, axis: i64) -> Result<Vec<Fact>, Failure> {
         let parts = self.node.outputs.len();
-        let Some(x) = self.fact(0) else { return Ok(vec![None; parts]) };
+        let Some(x) = self.fact(0) else { return Ok(Vec::new()) };
         let axis = self.axis(axis, x.shape.len())?;
         let sizes = match self.has(1) {
             true => match self.elements(1) {
                 Some(sizes) => sizes.to_vec(),
-                None => return Ok(vec![None; parts]),
+                None => return Ok(Vec::new()),
             },
             false => {
                 let count = Dim::from(parts);
@@ -400,7 +402,7 @@ impl Visit<'_> {
             end = end.add(&size);
             let mut shape = x.shape.clone();
             shape[axis] = size;
-            facts.push(Some(Fact { dtype: x.dtype, shape, elements: part }));
+            facts.push(Fact { dtype: x.dtype, shape, elements: part });
         }
         if facts.len() != parts || end.sub(&x.shape[axis]).sign().is_some_and(|s| s != 0) {
             return self.invalid(format!("{} does not split so", show(&x.shape)));
@@ -408,9 +410,9 @@ impl Visit<'_> {
         Ok(facts)
     }
 
-    fn top_k(&self, axis: i64) -> Result<Vec<Option<Fact>>, Failure> {
+    fn top_k(&self, axis: i64) -> Result<Vec<Fact>, Failure> {
         let (Some(x), Some(k)) = (self.fact(0), self.elements(1).and_then(|k| k.first())) else {
-            return Ok(vec![None; 2]);
+            return Ok(Vec::new());
         };
         let mut shape = x.shape.clone();
         let axis = self.axis(axis, shape.len())?;
@@ -418,7 +420,7 @@ impl Visit<'_> {
             return self.invalid(format!("the best {k} of {} are wanted", show(&shape)));
         }
         shape[axis] = k.clone();
-        let fact = |dtype| Some(Fact { dtype, shape: shape.clone(), elements: None });
+        let fact = |dtype| Fact { dtype, shape: shape.clone(), elements: None };
         Ok(vec![fact(x.dtype), fact(DType::I64)])
     }
 }

@@ -236,8 +236,8 @@ fn attention(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
     let op = Op::Attention { heads: q.heads as usize, scale: scores.scale * q.scale * k.scale };
     let is_half = holds_halves(m, v.source);
     let stored = |x, fresh: &mut Fresh| if is_half { fresh.node(Op::Unary(Unary::Half), &[x], name) } else { x };
-    let sources = [q.source, k.source, v.source].map(|x| stored(x, fresh));
-    let operands: Vec<ValueId> = sources.into_iter().chain(mask).collect();
+    let mut operands = vec![stored(q.source, fresh), stored(k.source, fresh), stored(v.source, fresh)];
+    operands.extend(mask);
     let joined = fresh.node(op, &operands, name);
     let joined = stored(joined, fresh);
     // Back to the shape that the product had; `layout` removes this against what the exporter does next.

@@ -97,7 +97,7 @@ fn is_power(m: &Matcher, value: ValueId, x: ValueId, power: usize, scale: f32) -
         Some((base, e)) if base == x => m.scalar(e),
         _ => (v == x).then_some(1.0),
     };
-    let total: Option<f32> = factors.values.iter().map(exponent).sum();
+    let total = factors.values.iter().try_fold(0.0, |sum, v| Some(sum + exponent(v)?));
     is_close(factors.scale, scale) && total.is_some_and(|t| is_close(t, power as f32))
 }
 
