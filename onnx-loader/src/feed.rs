@@ -1,17 +1,15 @@
 //! A file read piece by piece, so that it need never be in memory as a whole.
 //!
-//! Nearly all of an ONNX file is the raw bytes of its tensors. Here the protobuf structure is followed down to them as
-//! bytes come in, in pieces of any size; each tensor's bytes go straight to memory of their own, which is freed by
-//! itself once the tensor has become something else, and kept as it is where an operator reads it so. Every other field
-//! is gathered, message by message, and left to the decoder of `proto`.
+//! Nearly all of an ONNX file is the raw bytes of its tensors. Here the protobuf structure is followed as bytes come in, in
+//! pieces of any size, and each value goes to its field when it is complete. A tensor's bytes have memory of their own,
+//! which is freed by itself once the tensor has become something else, and kept as it is where an operator reads it so.
 //!
-//! A length in a file is a claim. Memory for a tensor is taken ahead only as far as the file can reach, where its length
+//! A length in a file is a claim. Memory for a value is taken ahead only as far as the file can reach, where its length
 //! is known; otherwise in proportion to what has come.
 
 use crate::File;
 use crate::error::LoadError;
-use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, data_type};
-use prost::Message as _;
+use crate::proto::{Fields, ModelProto, Slot, TensorProto, data_type};
 
 /// Reads an ONNX file from pieces of any size.
 ///
@@ -23,10 +21,9 @@ use prost::Message as _;
 /// assert!(matches!(result.and_then(|()| reader.finish().map(drop)), Err(LoadError::NotOnnx(_))));
 /// ```
 pub struct ModelReader {
-    /// Messages that have begun, the whole file first, the innermost last.
+    model: ModelProto,
+    /// Messages within it that have begun, the innermost last.
     open: Vec<Open>,
-    /// Fields of the open messages that are not read here, encoded as in the file.
-    gathered: Vec<u8>,
     state: State,
     /// Bytes read.
     position: u64,
@@ -34,22 +31,11 @@ pub struct ModelReader {
     length: Option<u64>,
 }
 
-/// A message that has begun.
+/// A message that has begun: the last one of a field.
 struct Open {
-    message: Message,
+    field: u32,
     /// Position of its end.
     end: u64,
-    /// Where its fields begin in `gathered`.
-    start: usize,
-}
-
-/// The messages on the way to a tensor's bytes.
-enum Message {
-    Model(ModelProto),
-    Graph(GraphProto),
-    Node(NodeProto),
-    Attribute(AttributeProto),
-    Tensor(TensorProto),
 }
 
 /// What comes next.
@@ -58,12 +44,18 @@ enum State {
     Key(Varint),
     /// The length of a field with this key.
     Length(u32, Varint),
-    /// A number of up to this many more bytes, which ends where a byte says so.
-    Number(usize),
-    /// So many more bytes to be gathered.
-    Bytes(u64),
-    /// So many more bytes of a tensor, and those that have come.
-    Raw(u64, Vec<u8>),
+    /// The value of a field.
+    Value(Value),
+}
+
+/// A value as far as read.
+struct Value {
+    key: u32,
+    /// So many more bytes; of a number, at most so many.
+    left: u64,
+    /// Those that have come, unless nobody wants them.
+    bytes: Vec<u8>,
+    is_wanted: bool,
 }
 
 /// A number in base 128, lowest digit first; a digit's high bit says that another follows.
@@ -95,12 +87,10 @@ mod wire {
     pub const FOUR_BYTES: u32 = 5;
 }
 
-/// The key of a tensor's `raw_data`.
-const RAW_DATA: u32 = 9 << 3 | wire::LENGTH;
-/// What a tensor may take ahead of its bytes if nobody knows how long the file is.
+/// What a value may take ahead of its bytes if nobody knows how long the file is.
 const AHEAD: u64 = 1 << 20;
-/// What the list of gathered fields may keep for the next message.
-const KEEP: usize = 1 << 20;
+/// How deep messages may lie in each other; what nests deeper has been made to exhaust a stack.
+const MAX_DEPTH: usize = 100;
 
 /// Whether elements of this type are integers of 8 bits.
 fn is_narrow(code: i32) -> bool {
@@ -116,54 +106,12 @@ fn with_slack(bytes: u64, is_narrow: bool) -> u64 {
     bytes.saturating_add(if bytes < 4096 { 0 } else { 64 + share })
 }
 
-impl Message {
-    /// An empty message for a field with this key, if it leads to tensors.
-    fn within(&self, key: u32) -> Option<Message> {
-        if key & 7 != wire::LENGTH {
-            return None;
-        }
-        Some(match (self, key >> 3) {
-            (Message::Model(_), 7) => Message::Graph(GraphProto::default()),
-            (Message::Graph(_), 1) => Message::Node(NodeProto::default()),
-            (Message::Graph(_), 5) => Message::Tensor(TensorProto::default()),
-            (Message::Node(_), 5) => Message::Attribute(AttributeProto::default()),
-            (Message::Attribute(_), 5) => Message::Tensor(TensorProto::default()),
-            _ => return None,
-        })
-    }
-
-    /// Takes the fields that were gathered.
-    fn merge(&mut self, fields: &[u8]) -> Result<(), LoadError> {
-        Ok(match self {
-            Message::Model(model) => model.merge(fields),
-            Message::Graph(graph) => graph.merge(fields),
-            Message::Node(node) => node.merge(fields),
-            Message::Attribute(attribute) => attribute.merge(fields),
-            Message::Tensor(tensor) => tensor.merge(fields),
-        }?)
-    }
-
-    /// Takes a message that is complete. One that there may be once only takes the place of an earlier one.
-    fn add(&mut self, inner: Message) {
-        match (self, inner) {
-            (Message::Model(model), Message::Graph(graph)) => model.graph = Some(graph),
-            (Message::Graph(graph), Message::Node(node)) => graph.node.push(node),
-            (Message::Graph(graph), Message::Tensor(tensor)) => graph.initializer.push(tensor),
-            (Message::Node(node), Message::Attribute(attribute)) => node.attribute.push(attribute),
-            (Message::Attribute(attribute), Message::Tensor(tensor)) => attribute.t = Some(tensor),
-            // `within` makes no others.
-            _ => {}
-        }
-    }
-}
-
 impl ModelReader {
     /// Begins to read a file of `length` bytes, if that is known; memory then need not be moved as it fills. A wrong length
     /// is no error.
     pub fn new(length: Option<u64>) -> ModelReader {
-        let model = Open { message: Message::Model(ModelProto::default()), end: u64::MAX, start: 0 };
         let state = State::Key(Varint::default());
-        ModelReader { open: vec![model], gathered: Vec::new(), state, position: 0, length }
+        ModelReader { model: ModelProto::default(), open: Vec::new(), state, position: 0, length }
     }
 
     /// Reads the next piece.
@@ -173,59 +121,36 @@ impl ModelReader {
     /// [`LoadError::NotOnnx`] as soon as it shows, [`LoadError::OutOfMemory`]. The reader is of no use then.
     pub fn feed(&mut self, mut piece: &[u8]) -> Result<(), LoadError> {
         loop {
-            self.close()?;
             // What is empty is complete without another byte.
-            if let State::Bytes(0) = self.state {
-                self.state = State::Key(Varint::default());
-                continue;
-            }
-            if let State::Raw(0, _) = self.state {
-                self.finish_raw();
-                continue;
-            }
-            let Some((&first, rest)) = piece.split_first() else { return Ok(()) };
-            let used = match &mut self.state {
+            self.complete()?;
+            let Some(&first) = piece.first() else { return Ok(()) };
+            let mut used = 1;
+            match &mut self.state {
                 State::Key(key) => {
                     if let Some(key) = key.push(first)? {
                         self.begin_field(key)?;
                     }
-                    1
                 }
                 State::Length(key, length) => {
                     if let Some(length) = length.push(first)? {
                         let key = *key;
-                        // The bytes begin after this one.
-                        self.begin_bytes(key, length, rest.len() as u64)?;
+                        self.begin_value(key, length, piece.len() as u64)?;
                     }
-                    1
                 }
-                State::Number(left) => {
-                    self.gathered.push(first);
-                    match left.checked_sub(1) {
-                        _ if first < 0x80 => self.state = State::Key(Varint::default()),
-                        Some(fewer) => *left = fewer,
-                        None => return Err(LoadError::CUT_OR_NO_PROTOBUF),
+                State::Value(value) => {
+                    let is_number = value.key & 7 == wire::NUMBER;
+                    if !is_number {
+                        used = value.left.min(piece.len() as u64) as usize;
                     }
-                    1
-                }
-                State::Bytes(left) => {
-                    let used = (*left).min(piece.len() as u64) as usize;
-                    self.gathered.extend_from_slice(&piece[..used]);
-                    *left -= used as u64;
-                    used
-                }
-                State::Raw(left, raw) => {
-                    let used = (*left).min(piece.len() as u64) as usize;
-                    if raw.capacity() - raw.len() < used {
-                        // Twice as much, at most what is to come.
-                        let more = (raw.len() as u64).max(AHEAD).max(used as u64).min(*left);
-                        reserve(raw, more)?;
+                    if value.is_wanted {
+                        value.take(&piece[..used])?;
                     }
-                    raw.extend_from_slice(&piece[..used]);
-                    *left -= used as u64;
-                    used
+                    value.left -= used as u64;
+                    if is_number && first < 0x80 {
+                        value.left = 0;
+                    }
                 }
-            };
+            }
             self.position += used as u64;
             piece = &piece[used..];
         }
@@ -238,101 +163,156 @@ impl ModelReader {
     /// [`LoadError::NotOnnx`] if there should be more.
     pub fn finish(mut self) -> Result<File, LoadError> {
         self.feed(&[])?;
-        let between_fields = matches!(self.state, State::Key(Varint { shift: 0, .. }));
-        let (Some(Open { mut message, .. }), true, true) = (self.open.pop(), self.open.is_empty(), between_fields)
-        else {
-            return Err(LoadError::CUT_OR_NO_PROTOBUF);
-        };
-        message.merge(&self.gathered)?;
-        match message {
-            Message::Model(model) => Ok(File(model)),
-            _ => Err(LoadError::CUT_OR_NO_PROTOBUF),
+        if self.open.is_empty() && self.is_between_fields() {
+            return Ok(File(self.model));
         }
+        Err(LoadError::CUT_OR_NO_PROTOBUF)
     }
 
-    fn innermost(&mut self) -> Result<&mut Open, LoadError> {
-        self.open.last_mut().ok_or(LoadError::CUT_OR_NO_PROTOBUF)
+    fn is_between_fields(&self) -> bool {
+        matches!(self.state, State::Key(Varint { shift: 0, .. }))
     }
 
-    /// Ends the messages that end here.
-    fn close(&mut self) -> Result<(), LoadError> {
-        while self.open.len() > 1 && matches!(self.state, State::Key(Varint { shift: 0, .. })) {
-            let position = self.position;
-            let end = self.innermost()?.end;
-            if position < end {
-                break;
-            }
-            let Some(Open { mut message, start, .. }) = self.open.pop().filter(|_| position == end) else {
+    /// The field of the innermost message that has this number; see [`Fields::field`].
+    fn field(&mut self, number: u32, new: bool) -> Option<Slot<'_>> {
+        let mut message: &mut dyn Fields = &mut self.model;
+        for open in &self.open {
+            let Some(Slot::Message(inner)) = message.field(open.field, false) else { return None };
+            message = inner;
+        }
+        message.field(number, new)
+    }
+
+    /// Ends the value and the messages that end here.
+    fn complete(&mut self) -> Result<(), LoadError> {
+        if let State::Value(value @ Value { left: 0, .. }) = &mut self.state {
+            let (key, bytes) = (value.key, std::mem::take(&mut value.bytes));
+            self.state = State::Key(Varint::default());
+            put(self.field(key >> 3, false), key & 7, bytes).ok_or(LoadError::CUT_OR_NO_PROTOBUF)?;
+        }
+        while self.is_between_fields()
+            && let Some(open) = self.open.last()
+            && self.position >= open.end
+        {
+            if self.position > open.end {
                 return Err(LoadError::CUT_OR_NO_PROTOBUF);
-            };
-            message.merge(&self.gathered[start..])?;
-            self.gathered.truncate(start);
-            if self.gathered.capacity() > KEEP && start < KEEP {
-                self.gathered.shrink_to(KEEP);
             }
-            self.innermost()?.message.add(message);
+            self.open.pop();
         }
         Ok(())
     }
 
     fn begin_field(&mut self, key: u64) -> Result<(), LoadError> {
         let key = u32::try_from(key).ok().filter(|key| key >> 3 > 0).ok_or(LoadError::CUT_OR_NO_PROTOBUF)?;
-        self.state = match key & 7 {
-            wire::LENGTH => State::Length(key, Varint::default()),
-            wire::NUMBER => State::Number(9),
-            wire::EIGHT_BYTES => State::Bytes(8),
-            wire::FOUR_BYTES => State::Bytes(4),
+        match key & 7 {
+            wire::LENGTH => {
+                self.state = State::Length(key, Varint::default());
+                Ok(())
+            }
+            wire::NUMBER => self.begin_value(key, 10, 0),
+            wire::EIGHT_BYTES => self.begin_value(key, 8, 0),
+            wire::FOUR_BYTES => self.begin_value(key, 4, 0),
             // Groups, which nothing has used for long.
-            _ => return Err(LoadError::CUT_OR_NO_PROTOBUF),
+            _ => Err(LoadError::CUT_OR_NO_PROTOBUF),
+        }
+    }
+
+    /// Begins a value of `length` bytes behind this one, of which `at_hand` are in this piece.
+    fn begin_value(&mut self, key: u32, length: u64, at_hand: u64) -> Result<(), LoadError> {
+        let number = key >> 3;
+        let (is_message, is_raw, is_known) = match self.field(number, true) {
+            Some(Slot::Message(_)) => (true, false, true),
+            Some(Slot::Bytes(_)) => (false, number == TensorProto::RAW_DATA, true),
+            other => (false, false, other.is_some()),
         };
-        if key & 7 != wire::LENGTH {
-            gather_varint(&mut self.gathered, key.into());
+        let has_length = key & 7 == wire::LENGTH;
+        let position = self.position + 1;
+        if has_length {
+            let around = self.open.last().map_or(u64::MAX, |open| open.end);
+            let end = position.checked_add(length).filter(|&end| end <= around);
+            let end = end.filter(|_| self.open.len() < MAX_DEPTH).ok_or(LoadError::CUT_OR_NO_PROTOBUF)?;
+            if is_message {
+                self.open.push(Open { field: number, end });
+                self.state = State::Key(Varint::default());
+                return Ok(());
+            }
         }
+        let mut value = Value { key, left: length, bytes: Vec::new(), is_wanted: is_known || !has_length };
+        if value.is_wanted {
+            let reach = self.length.map_or(0, |total| total.saturating_sub(position)).max(at_hand).max(AHEAD);
+            // What is known of a tensor by now: nearly always its type.
+            let is_narrow = is_raw
+                && matches!(self.field(TensorProto::DATA_TYPE, false), Some(Slot::Int32(code)) if is_narrow(*code));
+            reserve(&mut value.bytes, with_slack(length.min(reach), is_narrow))?;
+        }
+        self.state = State::Value(value);
         Ok(())
     }
+}
 
-    /// Begins `length` bytes, of which `at_hand` are in this piece or behind them.
-    fn begin_bytes(&mut self, key: u32, length: u64, at_hand: u64) -> Result<(), LoadError> {
-        let (position, start) = (self.position + 1, self.gathered.len());
-        let reach = self.length.map_or(0, |total| total.saturating_sub(position)).max(at_hand).max(AHEAD);
-        let open = self.open.last_mut().ok_or(LoadError::CUT_OR_NO_PROTOBUF)?;
-        let end = position.checked_add(length).filter(|&end| end <= open.end).ok_or(LoadError::CUT_OR_NO_PROTOBUF)?;
-        if let Some(message) = open.message.within(key) {
-            self.open.push(Open { message, end, start });
-            self.state = State::Key(Varint::default());
-        } else if let (RAW_DATA, Message::Tensor(_)) = (key, &open.message) {
-            // What is known of the tensor by now: nearly always its type.
-            open.message.merge(&self.gathered[open.start..])?;
-            self.gathered.truncate(open.start);
-            let is_narrow = matches!(&open.message, Message::Tensor(tensor) if is_narrow(tensor.data_type));
-            let mut raw = Vec::new();
-            reserve(&mut raw, with_slack(length.min(reach), is_narrow))?;
-            self.state = State::Raw(length, raw);
-        } else {
-            gather_varint(&mut self.gathered, key.into());
-            gather_varint(&mut self.gathered, length);
-            self.state = State::Bytes(length);
+impl Value {
+    fn take(&mut self, piece: &[u8]) -> Result<(), LoadError> {
+        if self.bytes.capacity() - self.bytes.len() < piece.len() {
+            // Twice as much, at most what is to come.
+            let more = (self.bytes.len() as u64).max(AHEAD).max(piece.len() as u64).min(self.left);
+            reserve(&mut self.bytes, more)?;
         }
+        self.bytes.extend_from_slice(piece);
         Ok(())
     }
+}
 
-    fn finish_raw(&mut self) {
-        let State::Raw(_, raw) = std::mem::replace(&mut self.state, State::Key(Varint::default())) else { return };
-        if let Some(Open { message: Message::Tensor(tensor), .. }) = self.open.last_mut() {
-            tensor.raw_data = Some(raw);
+/// Gives a field its value, or one more. Numbers of a list may come one by one or all at once.
+fn put(field: Option<Slot<'_>>, wire: u32, bytes: Vec<u8>) -> Option<()> {
+    let rest = &mut &bytes[..];
+    match (field, wire) {
+        (None, wire::NUMBER) => drop(varint(rest)?),
+        (None, _) => {}
+        (Some(Slot::Int32(to)), wire::NUMBER) => *to = varint(rest)? as i32,
+        (Some(Slot::Int64(to)), wire::NUMBER) => *to = varint(rest)? as i64,
+        (Some(Slot::Float(to)), wire::FOUR_BYTES) => *to = f32::from_le_bytes(bytes.try_into().ok()?),
+        (Some(Slot::Text(to)), wire::LENGTH) => *to = String::from_utf8(bytes).ok()?,
+        (Some(Slot::Bytes(to)), wire::LENGTH) => *to = bytes,
+        (Some(Slot::Int32s(to)), wire::NUMBER | wire::LENGTH) => {
+            while !rest.is_empty() {
+                to.push(varint(rest)? as i32);
+            }
+        }
+        (Some(Slot::Int64s(to)), wire::NUMBER | wire::LENGTH) => {
+            while !rest.is_empty() {
+                to.push(varint(rest)? as i64);
+            }
+        }
+        (Some(Slot::Uint64s(to)), wire::NUMBER | wire::LENGTH) => {
+            while !rest.is_empty() {
+                to.push(varint(rest)?);
+            }
+        }
+        (Some(Slot::Floats(to)), wire::FOUR_BYTES | wire::LENGTH) => {
+            let (floats, []) = bytes.as_chunks() else { return None };
+            floats.iter().for_each(|&float| to.push(f32::from_le_bytes(float)));
+        }
+        (Some(Slot::Doubles(to)), wire::EIGHT_BYTES | wire::LENGTH) => {
+            let (floats, []) = bytes.as_chunks() else { return None };
+            floats.iter().for_each(|&float| to.push(f64::from_le_bytes(float)));
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = Varint::default();
+    loop {
+        let first;
+        (first, *bytes) = bytes.split_first()?;
+        if let Some(number) = number.push(*first).ok()? {
+            return Some(number);
         }
     }
 }
 
-fn reserve(raw: &mut Vec<u8>, bytes: u64) -> Result<(), LoadError> {
-    let reserved = usize::try_from(bytes).ok().and_then(|more| raw.try_reserve_exact(more).ok());
-    reserved.ok_or(LoadError::OutOfMemory { bytes: bytes.saturating_add(raw.len() as u64) })
-}
-
-fn gather_varint(gathered: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        gathered.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    gathered.push(value as u8);
+fn reserve(bytes: &mut Vec<u8>, more: u64) -> Result<(), LoadError> {
+    let reserved = usize::try_from(more).ok().and_then(|more| bytes.try_reserve_exact(more).ok());
+    reserved.ok_or(LoadError::OutOfMemory { bytes: more.saturating_add(bytes.len() as u64) })
 }

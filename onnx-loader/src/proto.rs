@@ -1,89 +1,256 @@
 //! The ONNX messages, as far as they are read.
 //!
 //! ONNX files are protobuf. The structs below name the fields in use and their numbers (from the ONNX specification,
-//! `onnx.proto`); everything else in a file is skipped by the decoder. Most bytes of a file are those of its
-//! tensors, which `feed` puts into these messages without the decoder.
+//! `onnx.proto`); everything else in a file is skipped. `feed` fills them through [`Fields`], which is a tenth of the code
+//! of prost's decoder; tests hold it to that one.
 //!
 //! Optional scalars are `Option` only where absence means something else than zero.
 
 use prost::Message;
 
-/// A whole file.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct ModelProto {
-    #[prost(int64, tag = "1")]
-    pub ir_version: i64,
-    #[prost(string, tag = "2")]
-    pub producer_name: String,
-    #[prost(string, tag = "3")]
-    pub producer_version: String,
-    #[prost(message, optional, tag = "7")]
-    pub graph: Option<GraphProto>,
-    #[prost(message, repeated, tag = "8")]
-    pub opset_import: Vec<OperatorSetId>,
+/// Where the values of a field go.
+pub(crate) enum Slot<'a> {
+    Int32(&'a mut i32),
+    Int64(&'a mut i64),
+    Float(&'a mut f32),
+    Text(&'a mut String),
+    Bytes(&'a mut Vec<u8>),
+    Int32s(&'a mut Vec<i32>),
+    Int64s(&'a mut Vec<i64>),
+    Uint64s(&'a mut Vec<u64>),
+    Floats(&'a mut Vec<f32>),
+    Doubles(&'a mut Vec<f64>),
+    Message(&'a mut dyn Fields),
 }
 
-/// One operator set that the model uses, and its version.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct OperatorSetId {
-    #[prost(string, tag = "1")]
-    pub domain: String,
-    #[prost(int64, tag = "2")]
-    pub version: i64,
+/// A message by the numbers of its fields.
+pub(crate) trait Fields {
+    /// The field of this number, unless it is one to be skipped. Of a list of messages or texts it is the last one, or a
+    /// `new` one.
+    fn field(&mut self, number: u32, new: bool) -> Option<Slot<'_>>;
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    pub node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "5")]
-    pub initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    pub input: Vec<ValueInfoProto>,
-    #[prost(message, repeated, tag = "12")]
-    pub output: Vec<ValueInfoProto>,
-    #[prost(message, repeated, tag = "13")]
-    pub value_info: Vec<ValueInfoProto>,
+/// What a field can be.
+trait Field: Default {
+    fn slot(&mut self, new: bool) -> Slot<'_>;
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct NodeProto {
-    #[prost(string, repeated, tag = "1")]
-    pub input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    pub output: Vec<String>,
-    #[prost(string, tag = "3")]
-    pub name: String,
-    #[prost(string, tag = "4")]
-    pub op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    pub attribute: Vec<AttributeProto>,
-    #[prost(string, tag = "7")]
-    pub domain: String,
+macro_rules! slots {
+    ($($variant:ident $type:ty,)*) => {
+        $(impl Field for $type {
+            fn slot(&mut self, _new: bool) -> Slot<'_> {
+                Slot::$variant(self)
+            }
+        })*
+    };
 }
 
-/// An attribute; `kind` says which of the other fields holds it. Old writers leave `kind` out, and some leave out a
-/// field that is zero.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct AttributeProto {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(float, optional, tag = "2")]
-    pub f: Option<f32>,
-    #[prost(int64, optional, tag = "3")]
-    pub i: Option<i64>,
-    #[prost(bytes = "vec", optional, tag = "4")]
-    pub s: Option<Vec<u8>>,
-    #[prost(message, optional, tag = "5")]
-    pub t: Option<TensorProto>,
-    #[prost(message, optional, boxed, tag = "6")]
-    pub g: Option<Box<GraphProto>>,
-    #[prost(float, repeated, tag = "7")]
-    pub floats: Vec<f32>,
-    #[prost(int64, repeated, tag = "8")]
-    pub ints: Vec<i64>,
-    #[prost(int32, tag = "20")]
-    pub kind: i32,
+slots! {
+    Int32 i32, Int64 i64, Float f32, Text String, Bytes Vec<u8>,
+    Int32s Vec<i32>, Int64s Vec<i64>, Uint64s Vec<u64>, Floats Vec<f32>, Doubles Vec<f64>,
+}
+
+impl<F: Field> Field for Option<F> {
+    fn slot(&mut self, new: bool) -> Slot<'_> {
+        self.get_or_insert_default().slot(new)
+    }
+}
+
+impl<F: Field> Field for Box<F> {
+    fn slot(&mut self, new: bool) -> Slot<'_> {
+        (**self).slot(new)
+    }
+}
+
+/// A list of one value after the other.
+impl<F: Field + Single> Field for Vec<F> {
+    fn slot(&mut self, new: bool) -> Slot<'_> {
+        if new || self.is_empty() {
+            self.push(F::default());
+        }
+        let last = self.len() - 1;
+        self[last].slot(new)
+    }
+}
+
+/// What has no packed lists.
+trait Single {}
+impl Single for String {}
+
+/// The messages, for prost and for [`Fields`].
+macro_rules! messages {
+    ($(
+        $(#[doc = $doc:literal])*
+        struct $name:ident {
+            $($(#[doc = $field_doc:literal])* #[prost(tag = $tag:literal, $($kind:tt)*)] $field:ident: $type:ty,)*
+        }
+    )*) => {
+        $(
+            $(#[doc = $doc])*
+            #[derive(Clone, PartialEq, Message)]
+            pub(crate) struct $name {
+                $($(#[doc = $field_doc])* #[prost($($kind)*, tag = $tag)] pub $field: $type,)*
+            }
+
+            impl Fields for $name {
+                fn field(&mut self, number: u32, new: bool) -> Option<Slot<'_>> {
+                    Some(match number {
+                        $($tag => self.$field.slot(new),)*
+                        _ => return None,
+                    })
+                }
+            }
+
+            impl Field for $name {
+                fn slot(&mut self, _new: bool) -> Slot<'_> {
+                    Slot::Message(self)
+                }
+            }
+
+            impl Single for $name {}
+        )*
+    };
+}
+
+messages! {
+    /// A whole file.
+    struct ModelProto {
+        #[prost(tag = 1, int64)]
+        ir_version: i64,
+        #[prost(tag = 2, string)]
+        producer_name: String,
+        #[prost(tag = 3, string)]
+        producer_version: String,
+        #[prost(tag = 7, message, optional)]
+        graph: Option<GraphProto>,
+        #[prost(tag = 8, message, repeated)]
+        opset_import: Vec<OperatorSetId>,
+    }
+
+    /// One operator set that the model uses, and its version.
+    struct OperatorSetId {
+        #[prost(tag = 1, string)]
+        domain: String,
+        #[prost(tag = 2, int64)]
+        version: i64,
+    }
+
+    struct GraphProto {
+        #[prost(tag = 1, message, repeated)]
+        node: Vec<NodeProto>,
+        #[prost(tag = 5, message, repeated)]
+        initializer: Vec<TensorProto>,
+        #[prost(tag = 11, message, repeated)]
+        input: Vec<ValueInfoProto>,
+        #[prost(tag = 12, message, repeated)]
+        output: Vec<ValueInfoProto>,
+        #[prost(tag = 13, message, repeated)]
+        value_info: Vec<ValueInfoProto>,
+    }
+
+    struct NodeProto {
+        #[prost(tag = 1, string, repeated)]
+        input: Vec<String>,
+        #[prost(tag = 2, string, repeated)]
+        output: Vec<String>,
+        #[prost(tag = 3, string)]
+        name: String,
+        #[prost(tag = 4, string)]
+        op_type: String,
+        #[prost(tag = 5, message, repeated)]
+        attribute: Vec<AttributeProto>,
+        #[prost(tag = 7, string)]
+        domain: String,
+    }
+
+    /// An attribute; `kind` says which of the other fields holds it. Old writers leave `kind` out, and some leave out a
+    /// field that is zero.
+    struct AttributeProto {
+        #[prost(tag = 1, string)]
+        name: String,
+        #[prost(tag = 2, float, optional)]
+        f: Option<f32>,
+        #[prost(tag = 3, int64, optional)]
+        i: Option<i64>,
+        #[prost(tag = 4, bytes = "vec", optional)]
+        s: Option<Vec<u8>>,
+        #[prost(tag = 5, message, optional)]
+        t: Option<TensorProto>,
+        #[prost(tag = 6, message, optional, boxed)]
+        g: Option<Box<GraphProto>>,
+        #[prost(tag = 7, float, repeated)]
+        floats: Vec<f32>,
+        #[prost(tag = 8, int64, repeated)]
+        ints: Vec<i64>,
+        #[prost(tag = 20, int32)]
+        kind: i32,
+    }
+
+    /// A tensor. The elements are in `raw_data`, in the typed field for their type, or in a file of their own.
+    struct TensorProto {
+        #[prost(tag = 1, int64, repeated)]
+        dims: Vec<i64>,
+        #[prost(tag = 2, int32)]
+        data_type: i32,
+        #[prost(tag = 4, float, repeated)]
+        float_data: Vec<f32>,
+        #[prost(tag = 5, int32, repeated)]
+        int32_data: Vec<i32>,
+        #[prost(tag = 7, int64, repeated)]
+        int64_data: Vec<i64>,
+        #[prost(tag = 8, string)]
+        name: String,
+        #[prost(tag = 9, bytes = "vec", optional)]
+        raw_data: Option<Vec<u8>>,
+        #[prost(tag = 10, double, repeated)]
+        double_data: Vec<f64>,
+        #[prost(tag = 11, uint64, repeated)]
+        uint64_data: Vec<u64>,
+        #[prost(tag = 13, message, repeated)]
+        external_data: Vec<StringStringEntry>,
+        /// 0: here. 1: in the file that `external_data` names.
+        #[prost(tag = 14, int32)]
+        data_location: i32,
+    }
+
+    struct StringStringEntry {
+        #[prost(tag = 1, string)]
+        key: String,
+        #[prost(tag = 2, string)]
+        value: String,
+    }
+
+    struct ValueInfoProto {
+        #[prost(tag = 1, string)]
+        name: String,
+        #[prost(tag = 2, message, optional)]
+        r#type: Option<TypeProto>,
+    }
+
+    /// The type of a value. Sequences, maps and optionals show as no tensor type.
+    struct TypeProto {
+        #[prost(tag = 1, message, optional)]
+        tensor_type: Option<TensorTypeProto>,
+    }
+
+    struct TensorTypeProto {
+        #[prost(tag = 1, int32)]
+        elem_type: i32,
+        #[prost(tag = 2, message, optional)]
+        shape: Option<TensorShapeProto>,
+    }
+
+    struct TensorShapeProto {
+        #[prost(tag = 1, message, repeated)]
+        dim: Vec<DimensionProto>,
+    }
+
+    struct DimensionProto {
+        #[prost(tag = 1, int64, optional)]
+        dim_value: Option<i64>,
+        #[prost(tag = 2, string, optional)]
+        dim_param: Option<String>,
+    }
 }
 
 /// Values of [`AttributeProto::kind`].
@@ -97,77 +264,10 @@ pub(crate) mod attribute_kind {
     pub const INTS: i32 = 7;
 }
 
-/// A tensor. The elements are in `raw_data`, in the typed field for their type, or in a file of their own.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
-    pub dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    pub data_type: i32,
-    #[prost(float, repeated, tag = "4")]
-    pub float_data: Vec<f32>,
-    #[prost(int32, repeated, tag = "5")]
-    pub int32_data: Vec<i32>,
-    #[prost(int64, repeated, tag = "7")]
-    pub int64_data: Vec<i64>,
-    #[prost(string, tag = "8")]
-    pub name: String,
-    #[prost(bytes = "vec", optional, tag = "9")]
-    pub raw_data: Option<Vec<u8>>,
-    #[prost(double, repeated, tag = "10")]
-    pub double_data: Vec<f64>,
-    #[prost(uint64, repeated, tag = "11")]
-    pub uint64_data: Vec<u64>,
-    #[prost(message, repeated, tag = "13")]
-    pub external_data: Vec<StringStringEntry>,
-    /// 0: here. 1: in the file that `external_data` names.
-    #[prost(int32, tag = "14")]
-    pub data_location: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct StringStringEntry {
-    #[prost(string, tag = "1")]
-    pub key: String,
-    #[prost(string, tag = "2")]
-    pub value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct ValueInfoProto {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(message, optional, tag = "2")]
-    pub r#type: Option<TypeProto>,
-}
-
-/// The type of a value. Sequences, maps and optionals show as no tensor type.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct TypeProto {
-    #[prost(message, optional, tag = "1")]
-    pub tensor_type: Option<TensorTypeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct TensorTypeProto {
-    #[prost(int32, tag = "1")]
-    pub elem_type: i32,
-    #[prost(message, optional, tag = "2")]
-    pub shape: Option<TensorShapeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct TensorShapeProto {
-    #[prost(message, repeated, tag = "1")]
-    pub dim: Vec<DimensionProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct DimensionProto {
-    #[prost(int64, optional, tag = "1")]
-    pub dim_value: Option<i64>,
-    #[prost(string, optional, tag = "2")]
-    pub dim_param: Option<String>,
+impl TensorProto {
+    /// Numbers of fields, of which no other message has the second with the same type.
+    pub const DATA_TYPE: u32 = 2;
+    pub const RAW_DATA: u32 = 9;
 }
 
 impl NodeProto {
