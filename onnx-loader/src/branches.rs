@@ -11,24 +11,32 @@ const BRANCHES: [&str; 2] = ["then_branch", "else_branch"];
 /// the `If`, after its condition.
 pub(crate) fn inline(graph: &mut GraphProto) {
     // The next one last; branches may have branches.
-    let mut rest: Vec<NodeProto> = std::mem::take(&mut graph.node);
-    rest.reverse();
+    let mut rest = Vec::new();
+    put_before(&mut graph.node, &mut rest);
     while let Some(mut node) = rest.pop() {
         if node.op_type == "If" {
             for name in BRANCHES {
                 let Some(index) = node.attribute.iter().position(|a| a.name == name && a.g.is_some()) else { continue };
                 let Some(mut branch) = node.attribute.swap_remove(index).g else { continue };
+                let branch = &mut *branch;
                 // Names of outputs are unique in a file.
                 let mut prefix = node.output.first().cloned().unwrap_or_default();
                 [":", name, ":"].iter().for_each(|part| prefix.push_str(part));
-                let own = names_of(&branch);
-                rename(&mut branch, &own, &prefix);
-                node.input.extend(branch.output.into_iter().map(|port| port.name));
-                rest.extend(branch.node.into_iter().rev());
-                graph.initializer.extend(branch.initializer);
+                let own = names_of(branch);
+                rename(branch, &own, &prefix);
+                branch.output.iter_mut().for_each(|port| node.input.push(std::mem::take(&mut port.name)));
+                put_before(&mut branch.node, &mut rest);
+                graph.initializer.append(&mut branch.initializer);
             }
         }
         graph.node.push(node);
+    }
+}
+
+/// Moves `nodes` before the `rest`, of which the next one is last.
+fn put_before(nodes: &mut Vec<NodeProto>, rest: &mut Vec<NodeProto>) {
+    while let Some(node) = nodes.pop() {
+        rest.push(node);
     }
 }
 

@@ -9,19 +9,20 @@ use crate::error::{LoadError, Reason, Reject, UnsupportedOperator};
 use crate::external::ExternalData;
 use crate::names::{Maker, Name, Names};
 use crate::ops;
-use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto};
+use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto};
 use crate::proto::{ValueInfoProto, data_type};
 use crate::reader::NodeReader;
 use crate::tensor;
 use fourlane_graph::ir::{DType, Model, Port, PortDim, ValueId};
 use std::borrow::Cow;
 
-pub(crate) fn convert(file: ModelProto, external: &dyn ExternalData) -> Result<Model, LoadError> {
-    let mut graph = file.graph.ok_or(LoadError::NotOnnx("it has no graph"))?;
-    branches::inline(&mut graph);
-    let mut names = Names::of(&graph)?;
+/// Takes tensors out of the file as it reads them.
+pub(crate) fn convert(file: &mut ModelProto, external: &dyn ExternalData) -> Result<Model, LoadError> {
+    let graph = file.graph.as_mut().ok_or(LoadError::NotOnnx("it has no graph"))?;
+    branches::inline(graph);
+    let mut names = Names::of(graph)?;
     let order = std::mem::take(&mut names.order);
-    let GraphProto { mut node, initializer, input, output, .. } = graph;
+    let GraphProto { node, initializer, input, output, .. } = graph;
     let standard = file.opset_import.iter().find(|opset| standard_name(&opset.domain).is_empty());
     let mut loader = Loader {
         builder: Builder::new(external),
@@ -31,18 +32,18 @@ pub(crate) fn convert(file: ModelProto, external: &dyn ExternalData) -> Result<M
         // A file without operator sets is from before they existed, when there was one.
         opset: standard.map_or(1, |opset| opset.version),
     };
-    for port in &input {
+    for port in input {
         loader.input(port)?;
     }
     for index in order {
         if let Some(node) = node.get_mut(index) {
-            loader.node(std::mem::take(node))?;
+            loader.node(node)?;
         }
     }
     if !loader.unsupported.is_empty() {
         return Err(LoadError::UnsupportedOperators(loader.unsupported));
     }
-    for port in &output {
+    for port in output {
         loader.output(port)?;
     }
     Ok(loader.builder.model)
@@ -57,7 +58,7 @@ struct Loader<'a> {
     builder: Builder<'a>,
     names: Names,
     /// Emptied as they are read.
-    initializers: Vec<TensorProto>,
+    initializers: &'a mut [TensorProto],
     unsupported: Vec<UnsupportedOperator>,
     /// Version of ONNX's own operators.
     opset: i64,
@@ -115,11 +116,9 @@ impl Loader<'_> {
         Ok(value)
     }
 
-    fn node(&mut self, node: NodeProto) -> Result<(), LoadError> {
+    fn node(&mut self, node: &mut NodeProto) -> Result<(), LoadError> {
         self.builder.node = node.label().into();
-        let NodeProto { input, output, op_type, attribute, domain, .. } = node;
-        let domain = standard_name(&domain);
-        let Err(reject) = self.convert(domain, &op_type, &input, &output, attribute) else { return Ok(()) };
+        let Err(reject) = self.convert(node) else { return Ok(()) };
         let reason = match reject.reason() {
             Reason::Broken(error) => return Err(error),
             Reason::Operator => Some(Cow::Borrowed("")),
@@ -131,24 +130,18 @@ impl Loader<'_> {
             Reason::Unknown(reason) => self.unsupported.is_empty().then_some(Cow::Borrowed(reason)),
         };
         if let Some(reason) = reason {
-            self.reject(domain, &op_type, reason);
+            self.reject(node, reason);
         }
         // Values of which nothing is known stand in for the outputs, so that the rest of the graph is looked at too.
-        for name in output {
+        for name in &node.output {
             let value = self.builder.value(Fact::default());
-            self.names.set_value(&name, value);
+            self.names.set_value(name, value);
         }
         Ok(())
     }
 
-    fn convert(
-        &mut self,
-        domain: &str,
-        op_type: &str,
-        input: &[String],
-        output: &[String],
-        attributes: Vec<AttributeProto>,
-    ) -> Result<(), Reject> {
+    fn convert(&mut self, node: &mut NodeProto) -> Result<(), Reject> {
+        let NodeProto { input, output, op_type, attribute, domain, .. } = node;
         let mut inputs = Vec::with_capacity(input.len());
         let mut bad_constant = None;
         for name in input {
@@ -165,11 +158,11 @@ impl Loader<'_> {
                 }
             };
             // Others know nothing of bytes with two integers in them.
-            let knows = matches!(op_type, "DequantizeLinear" | "GatherBlockQuantized");
+            let knows = matches!(op_type.as_str(), "DequantizeLinear" | "GatherBlockQuantized");
             inputs.push(Some(if knows { value } else { self.builder.unpacked(value) }));
         }
-        let mut reader = NodeReader::new(self.opset, inputs, output.len(), attributes);
-        let first = ops::convert(domain, op_type, &mut reader, &mut self.builder);
+        let mut reader = NodeReader::new(self.opset, &mut inputs, output.len(), attribute);
+        let first = ops::convert(standard_name(domain), op_type, &mut reader, &mut self.builder);
         let values = match (reader.finish(first).map_err(Reject::reason), bad_constant) {
             // That an operator does not exist is the better reason.
             (Err(Reason::Operator), _) => return Err(Reason::Operator.into()),
@@ -192,9 +185,10 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn reject(&mut self, domain: &str, op_type: &str, reason: Cow<'static, str>) {
+    fn reject(&mut self, node: &NodeProto, reason: Cow<'static, str>) {
+        let (domain, op_type) = (standard_name(&node.domain), &node.op_type);
+        let operator = if domain.is_empty() { op_type.clone() } else { format!("{domain}:{op_type}") };
         let node = self.builder.node.clone();
-        let operator = if domain.is_empty() { op_type.to_owned() } else { format!("{domain}:{op_type}") };
         let known = self.unsupported.iter_mut().find(|u| u.operator == operator && u.reason == reason);
         match known {
             Some(known) => {

@@ -115,7 +115,7 @@ impl File {
     /// # Errors
     ///
     /// As [`load`].
-    pub fn load(self, external: &dyn ExternalData) -> Result<Model, LoadError> {
-        convert::convert(self.0, external)
+    pub fn load(mut self, external: &dyn ExternalData) -> Result<Model, LoadError> {
+        convert::convert(&mut self.0, external)
     }
 }

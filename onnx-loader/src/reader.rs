@@ -12,15 +12,15 @@ use crate::error::{Reason, Reject};
 use crate::proto::{AttributeProto, TensorProto, attribute_kind};
 use fourlane_graph::ir::{DType, ValueId};
 
-pub(crate) struct NodeReader {
+pub(crate) struct NodeReader<'n> {
     /// Version of the operator set that the node is written in.
     pub opset: i64,
     /// How many outputs the node lists.
     pub output_count: usize,
     /// The values of outputs after the first; one that does not exist here is `None` or beyond the end.
     pub more: Vec<Option<ValueId>>,
-    inputs: Vec<Option<ValueId>>,
-    attributes: Vec<AttributeProto>,
+    inputs: &'n mut [Option<ValueId>],
+    attributes: &'n mut [AttributeProto],
     /// So many of the attributes, at the front, have been taken.
     taken: usize,
     /// The first thing that was wrong.
@@ -30,8 +30,13 @@ pub(crate) struct NodeReader {
 /// Stands in for an input that is missing; the model has no value of this index.
 const NOTHING: ValueId = ValueId::new(u32::MAX);
 
-impl NodeReader {
-    pub fn new(opset: i64, inputs: Vec<Option<ValueId>>, output_count: usize, attributes: Vec<AttributeProto>) -> Self {
+impl<'n> NodeReader<'n> {
+    pub fn new(
+        opset: i64,
+        inputs: &'n mut [Option<ValueId>],
+        output_count: usize,
+        attributes: &'n mut [AttributeProto],
+    ) -> Self {
         Self { opset, output_count, more: Vec::new(), inputs, attributes, taken: 0, problem: None }
     }
 

@@ -11,7 +11,7 @@ use fourlane_graph::ir::{Binary, DType, Op, ValueId};
 
 /// ONNX `Attention` (opset 23): q, k and v as `[batch, heads, seq, dim]`, or as `[batch, seq, heads * dim]` with the
 /// number of heads in attributes.
-pub(super) fn standard(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn standard(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["qk_matmul_output_mode", "softmax_precision"]);
     if n.float_or("softcap", 0.0) != 0.0 {
         return n.reject("with softcap");
@@ -45,7 +45,7 @@ pub(super) fn standard(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueI
 }
 
 /// onnxruntime's `Attention`: one packed weight projects the input to q, k and v.
-pub(super) fn packed(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn packed(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (x, weight, bias) = (n.input(0), n.input(1), n.optional(2));
     let form = Masking { flags: n.optional(3), bias: n.optional(5) };
     let mut projected = b.emit(Op::MatMul, &[x, weight]);
@@ -56,7 +56,7 @@ pub(super) fn packed(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId>
 }
 
 /// onnxruntime's `QAttention`: the same of integers.
-pub(super) fn quantized(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn quantized(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (x, weight, bias) = (n.input(0), n.input(1), n.optional(2));
     let (x_scale, weight_scale) = (n.input(3), n.input(4));
     let form = Masking { flags: n.optional(5), bias: None };
@@ -66,7 +66,7 @@ pub(super) fn quantized(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Value
 }
 
 /// onnxruntime's `MultiHeadAttention`: q, k and v as `[batch, seq, heads * dim]`, their biases packed in one vector.
-pub(super) fn multi_head(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn multi_head(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (q, k, v) = (n.input(0), n.input(1), n.input(2));
     let mut qkv = [q, k, v];
     let mut hidden = None;
@@ -82,7 +82,7 @@ pub(super) fn multi_head(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Valu
 
 /// Cuts a packed projection in three and attends.
 fn split_and_attend(
-    n: &mut NodeReader,
+    n: &mut NodeReader<'_>,
     b: &mut Builder<'_>,
     projected: ValueId,
     weight: ValueId,
@@ -114,7 +114,7 @@ struct Masking {
 
 /// What onnxruntime's three operators have in common. `hidden` is heads times dimension of q, if known.
 fn scaled_attention(
-    n: &mut NodeReader,
+    n: &mut NodeReader<'_>,
     b: &mut Builder<'_>,
     [q, k, v]: [ValueId; 3],
     hidden: Option<usize>,
@@ -144,7 +144,7 @@ fn scaled_attention(
     Some(attend(b, [q, k, v], mask, heads, scale))
 }
 
-fn head_count(n: &mut NodeReader, heads: i64) -> Option<usize> {
+fn head_count(n: &mut NodeReader<'_>, heads: i64) -> Option<usize> {
     match usize::try_from(heads) {
         Ok(heads) if heads > 0 => Some(heads),
         _ => n.reject("without a number of heads"),
@@ -173,7 +173,7 @@ fn attend(b: &mut Builder<'_>, qkv: [ValueId; 3], mask: Option<ValueId>, heads: 
 
 /// Flags that broadcast to `[batch, heads, seq_q, seq_k]`, from one of the forms that onnxruntime knows: tokens per row
 /// `[batch]`, flags `[batch, seq_k]` or `[batch, seq_q, seq_k]`.
-fn token_flags(n: &mut NodeReader, b: &mut Builder<'_>, mask: ValueId, keys: ValueId) -> Option<ValueId> {
+fn token_flags(n: &mut NodeReader<'_>, b: &mut Builder<'_>, mask: ValueId, keys: ValueId) -> Option<ValueId> {
     match n.rank(b, mask)? {
         1 => {
             let lengths = b.cast(mask, DType::I64);

@@ -6,7 +6,7 @@ use crate::reader::NodeReader;
 use fourlane_graph::ir::{Activation, Code, DType, Op, ValueId};
 
 /// `x weight^T + bias`, the weight `[N, K]` in integers of 2, 4 or 8 bits.
-pub(super) fn matmul_n_bits(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn matmul_n_bits(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     with_int4(n)?;
     // How activations may be rounded on the way: ours are not.
     n.ignore(&["accuracy_level"]);
@@ -25,7 +25,7 @@ pub(super) fn matmul_n_bits(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<V
 }
 
 /// `x weight^T`, the weight `[N, K]` in levels of normal or 4-bit floats.
-pub(super) fn matmul_bnb4(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn matmul_bnb4(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     with_int4(n)?;
     n.only("training_mode", 0);
     n.only("transB", 1);
@@ -38,22 +38,22 @@ pub(super) fn matmul_bnb4(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Val
 }
 
 /// Rejects the node if this build has none of these operators.
-fn with_int4(n: &mut NodeReader) -> Option<()> {
+fn with_int4(n: &mut NodeReader<'_>) -> Option<()> {
     if cfg!(feature = "int4") { Some(()) } else { n.reject("in a build without the cargo feature 'int4'") }
 }
 
-fn layer(code: Code, n: &mut NodeReader) -> Option<Op> {
+fn layer(code: Code, n: &mut NodeReader<'_>) -> Option<Op> {
     let [k, columns, block] = [size(n, "K")?, size(n, "N")?, size(n, "block_size")?];
     Some(Op::LinearBlocks { activation: Activation::None, code, block, k, n: columns })
 }
 
-fn size(n: &mut NodeReader, name: &str) -> Option<usize> {
+fn size(n: &mut NodeReader<'_>, name: &str) -> Option<usize> {
     let size = n.int(name).and_then(|size| usize::try_from(size).ok());
     if size.is_none() { n.reject_for(format!("without the attribute {name}")) } else { size }
 }
 
 /// Rows of a table in blocks of integers: looked up first, then dequantised.
-pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gather(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     with_int4(n)?;
     n.only("gather_axis", 0);
     n.only("quantize_axis", 1);

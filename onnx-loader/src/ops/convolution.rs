@@ -10,7 +10,7 @@ use fourlane_graph::ir::{Binary, Op, Tensor, ValueId};
 
 /// In floats; or u8 or i8 each, to i32, where the zero point of the weight is one number, or one for each channel of the
 /// output.
-pub(super) fn convert(integers: bool, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn convert(integers: bool, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (x, weight) = (n.input(0), n.input(1));
     let (bias, x_zero, weight_zero) = match integers {
         true => (None, n.optional(2), n.optional(3)),
@@ -57,7 +57,7 @@ struct Weight {
 }
 
 impl Weight {
-    fn read(n: &mut NodeReader, b: &Builder<'_>, value: ValueId) -> Option<Self> {
+    fn read(n: &mut NodeReader<'_>, b: &Builder<'_>, value: ValueId) -> Option<Self> {
         let groups = usize::try_from(n.int_or("group", 1)).unwrap_or(0);
         // With one element there is nothing to dilate.
         n.ignore(&["kernel_shape", "dilations", "auto_pad"]);
@@ -100,7 +100,7 @@ impl Weight {
     }
 
     /// What belongs to one group of a constant with a row for each channel that comes out, without its axes of one.
-    fn rows(&self, n: &mut NodeReader, b: &mut Builder<'_>, value: ValueId, group: usize) -> Option<ValueId> {
+    fn rows(&self, n: &mut NodeReader<'_>, b: &mut Builder<'_>, value: ValueId, group: usize) -> Option<ValueId> {
         let rows = self.outputs / self.groups;
         let part = b.tensor(value).filter(|tensor| tensor.shape.first() == Some(&self.outputs)).map(|tensor| {
             let size = tensor.data.len() / self.groups;

@@ -43,7 +43,7 @@ static BINARY: [(&str, Binary); 11] = [
 ];
 
 /// Converts a node that is one of these functions.
-pub(super) fn convert(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn convert(op_type: &str, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     if let Some(&(_, op)) = UNARY.iter().find(|(name, _)| *name == op_type) {
         return Some(b.unary(op, n.input(0)));
     }
@@ -52,7 +52,7 @@ pub(super) fn convert(op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) ->
 }
 
 /// Operators of any number of tensors, as a chain of binary ones.
-pub(super) fn variadic(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn variadic(op: Binary, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let inputs = n.inputs();
     let (&(mut x), rest) = inputs.split_first()?;
     for &y in rest {
@@ -62,7 +62,7 @@ pub(super) fn variadic(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> O
 }
 
 /// The result has the base's type; the exponent may have another one.
-pub(super) fn pow(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn pow(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (base, exponent) = (n.input(0), n.input(1));
     let (from, to) = (n.dtype(b, exponent)?, n.dtype(b, base)?);
     if from != to && to != DType::F32 {
@@ -73,7 +73,7 @@ pub(super) fn pow(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
 }
 
 /// Bounds are attributes before opset 11, inputs since.
-pub(super) fn clip(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn clip(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let mut x = n.input(0);
     for (index, name, op) in [(1, "min", Binary::Max), (2, "max", Binary::Min)] {
         let bound = match n.float(name) {
@@ -87,13 +87,13 @@ pub(super) fn clip(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     Some(x)
 }
 
-pub(super) fn gelu(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gelu(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let op = if n.choice("approximate", &["", "none", "tanh"])? < 2 { Unary::Gelu } else { Unary::GeluTanh };
     Some(b.unary(op, n.input(0)))
 }
 
 /// To any float means to f32, which is what runs. Integers that do not exist here would have to wrap around.
-pub(super) fn cast(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn cast(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["saturate", "round_mode"]);
     let code = i32::try_from(n.int_or("to", 0)).unwrap_or_default();
     use data_type::{INT4, INT16, UINT4, UINT16, UINT32, UINT64};
@@ -104,7 +104,7 @@ pub(super) fn cast(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
     }
 }
 
-pub(super) fn cast_like(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn cast_like(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["saturate", "round_mode"]);
     let (x, like) = (n.input(0), n.input(1));
     let dtype = n.dtype(b, like)?;
@@ -112,7 +112,7 @@ pub(super) fn cast_like(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Value
 }
 
 /// Nothing at inference. Its second output, the mask of what was kept, does not exist here.
-pub(super) fn dropout(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn dropout(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["ratio", "seed"]);
     let x = n.input(0);
     n.optional(1);

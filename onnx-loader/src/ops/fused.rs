@@ -9,7 +9,7 @@ use crate::reader::NodeReader;
 use fourlane_graph::ir::{Binary, DType, Moments, Op, Reduce, Unary, ValueId};
 
 /// `gelu(x + bias)`, in either form; the bias may be absent.
-pub(super) fn bias_gelu(op: Unary, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn bias_gelu(op: Unary, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let mut x = n.input(0);
     if let Some(bias) = n.optional(1) {
         x = b.binary(Binary::Add, x, bias);
@@ -18,7 +18,7 @@ pub(super) fn bias_gelu(op: Unary, n: &mut NodeReader, b: &mut Builder<'_>) -> O
 }
 
 /// `x * sigmoid(alpha * x)`
-pub(super) fn quick_gelu(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn quick_gelu(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let alpha = n.float_or("alpha", 1.702);
     let x = n.input(0);
     let alpha = b.scalar(alpha);
@@ -28,7 +28,7 @@ pub(super) fn quick_gelu(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Valu
 }
 
 /// `alpha * a b`, either operand with its last two axes swapped.
-pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn matmul(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.only("transBatchA", 0);
     n.only("transBatchB", 0);
     let alpha = n.float_or("alpha", 1.0);
@@ -42,7 +42,7 @@ pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId>
 }
 
 /// An input with its last two axes swapped if an attribute says so.
-fn operand(n: &mut NodeReader, b: &mut Builder<'_>, index: usize, name: &str) -> Option<ValueId> {
+fn operand(n: &mut NodeReader<'_>, b: &mut Builder<'_>, index: usize, name: &str) -> Option<ValueId> {
     let x = n.input(index);
     if !n.flag(name, false) {
         return Some(x);
@@ -57,7 +57,7 @@ fn operand(n: &mut NodeReader, b: &mut Builder<'_>, index: usize, name: &str) ->
 }
 
 /// `activation(gemm(a, b, c))`
-pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gemm(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let activation = n.choice("activation", &["", "Relu", "Sigmoid", "Tanh"])?;
     let product = matrix::gemm(n, b)?;
     Some(match [None, Some(Unary::Relu), Some(Unary::Sigmoid), Some(Unary::Tanh)][activation] {
@@ -67,7 +67,7 @@ pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
 }
 
 /// `layer_norm(input + skip + bias)`; the fourth output is the sum. (The second and third are of use in training.)
-pub(super) fn skip_layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn skip_layer_norm(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let epsilon = n.float_or("epsilon", 1e-12);
     let (input, skip, scale) = (n.input(0), n.input(1), n.input(2));
     let (beta, bias) = (n.optional(3), n.optional(4));
@@ -91,7 +91,7 @@ struct Table {
 
 impl Table {
     /// The one that is this input. Scales are six inputs after the values, zero points five more.
-    fn take(n: &mut NodeReader, index: usize, is_quantized: bool) -> Self {
+    fn take(n: &mut NodeReader<'_>, index: usize, is_quantized: bool) -> Self {
         let values = n.input(index);
         if is_quantized {
             Self { values, scale: Some(n.input(index + 6)), zero: n.optional(index + 11) }
@@ -118,7 +118,7 @@ impl Table {
 }
 
 /// The sum of word, position and segment embeddings, normalised; the number of tokens per row; the sum.
-pub(super) fn embed_layer_norm(is_quantized: bool, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn embed_layer_norm(is_quantized: bool, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["mask_index_type"]);
     let epsilon = n.float_or("epsilon", 1e-12);
     let (words, positions) = (Table::take(n, 2, is_quantized), Table::take(n, 3, is_quantized));

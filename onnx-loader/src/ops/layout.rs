@@ -7,12 +7,12 @@ use bytes::Bytes;
 use fourlane_graph::ir::{DType, Op, Tensor, ValueId};
 
 /// Axes: an attribute in old opsets, an input in new ones.
-pub(super) fn axes(n: &mut NodeReader, b: &mut Builder<'_>, index: usize) -> Option<ValueId> {
+pub(super) fn axes(n: &mut NodeReader<'_>, b: &mut Builder<'_>, index: usize) -> Option<ValueId> {
     operand(n, b, "axes", index)
 }
 
 /// A list of integers that is an attribute in old opsets, an input in new ones.
-fn operand(n: &mut NodeReader, b: &mut Builder<'_>, name: &str, index: usize) -> Option<ValueId> {
+fn operand(n: &mut NodeReader<'_>, b: &mut Builder<'_>, name: &str, index: usize) -> Option<ValueId> {
     match n.ints(name) {
         Some(values) => Some(b.ints(&values)),
         None => n.optional(index),
@@ -20,7 +20,7 @@ fn operand(n: &mut NodeReader, b: &mut Builder<'_>, name: &str, index: usize) ->
 }
 
 /// As [`operand`], but it must be there.
-fn required(n: &mut NodeReader, b: &mut Builder<'_>, name: &str, index: usize) -> Option<ValueId> {
+fn required(n: &mut NodeReader<'_>, b: &mut Builder<'_>, name: &str, index: usize) -> Option<ValueId> {
     let operand = operand(n, b, name, index);
     if operand.is_none() { n.reject_for(format!("without {name}")) } else { operand }
 }
@@ -34,7 +34,7 @@ pub(super) fn counter(b: &mut Builder<'_>, x: ValueId, axis: i64) -> ValueId {
     b.emit(Op::Range, &[start, length, step])
 }
 
-pub(super) fn constant(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn constant(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     if let Some(mut tensor) = n.tensor("value") {
         let constant = b.constant_of(&mut tensor);
         return n.check(constant);
@@ -55,7 +55,7 @@ pub(super) fn constant(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueI
     }
 }
 
-pub(super) fn constant_of_shape(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn constant_of_shape(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let value = match n.tensor("value") {
         Some(mut tensor) => n.check(b.decode(&mut tensor))?,
         None => Tensor::scalar_f32(0.0),
@@ -67,44 +67,44 @@ pub(super) fn constant_of_shape(n: &mut NodeReader, b: &mut Builder<'_>) -> Opti
     Some(b.emit(Op::Expand, &[value, n.input(0)]))
 }
 
-pub(super) fn reshape(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn reshape(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let allow_zero = n.flag("allowzero", false);
     plain(Op::Reshape { allow_zero }, 2, 0, n, b)
 }
 
-pub(super) fn gather(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gather(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let axis = n.int_or("axis", 0);
     plain(Op::Gather { axis }, 2, 0, n, b)
 }
 
-pub(super) fn gather_elements(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gather_elements(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let axis = n.int_or("axis", 0);
     plain(Op::GatherElements { axis }, 2, 0, n, b)
 }
 
-pub(super) fn gather_nd(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gather_nd(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     match usize::try_from(n.int_or("batch_dims", 0)) {
         Ok(batch_dims) => plain(Op::GatherNd { batch_dims }, 2, 0, n, b),
         Err(_) => n.reject("with negative batch_dims"),
     }
 }
 
-pub(super) fn cum_sum(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn cum_sum(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let op = Op::CumSum { exclusive: n.flag("exclusive", false), reverse: n.flag("reverse", false) };
     plain(op, 2, 0, n, b)
 }
 
-pub(super) fn shape(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn shape(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let op = Op::Shape { start: n.int_or("start", 0), end: n.int_or("end", i64::MAX) };
     plain(op, 1, 0, n, b)
 }
 
-pub(super) fn flatten(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn flatten(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let axis = n.int_or("axis", 1);
     plain(Op::Flatten { axis }, 1, 0, n, b)
 }
 
-pub(super) fn concat(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn concat(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let Some(axis) = n.int("axis") else { return n.reject("without an axis") };
     let inputs = n.inputs();
     Some(match inputs[..] {
@@ -113,24 +113,24 @@ pub(super) fn concat(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId>
     })
 }
 
-pub(super) fn unsqueeze(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn unsqueeze(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let axes = required(n, b, "axes", 1)?;
     Some(b.emit(Op::Unsqueeze, &[n.input(0), axes]))
 }
 
-pub(super) fn squeeze(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn squeeze(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let axes = axes(n, b, 1);
     Some(b.emit_optional(Op::Squeeze, &[Some(n.input(0)), axes]))
 }
 
-pub(super) fn slice(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn slice(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let x = n.input(0);
     let (starts, ends) = (required(n, b, "starts", 1), required(n, b, "ends", 2));
     let axes = axes(n, b, 3);
     Some(b.emit_optional(Op::Slice, &[Some(x), starts, ends, axes, n.optional(4)]))
 }
 
-pub(super) fn split(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn split(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let x = n.input(0);
     let axis = n.int_or("axis", 0);
     let sizes = operand(n, b, "split", 1);
@@ -147,7 +147,7 @@ pub(super) fn split(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> 
 }
 
 /// Unsorted is sorted, too.
-pub(super) fn top_k(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn top_k(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let op = Op::TopK { axis: n.int_or("axis", -1), largest: n.flag("largest", true) };
     n.flag("sorted", true);
     let (x, k) = (n.input(0), n.input(1));
@@ -157,7 +157,7 @@ pub(super) fn top_k(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> 
     outputs.first().copied()
 }
 
-pub(super) fn pad(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn pad(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.choice("mode", &["", "constant"])?;
     let x = n.input(0);
     let pads = required(n, b, "pads", 1);
@@ -169,7 +169,7 @@ pub(super) fn pad(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
 }
 
 /// Without a permutation, axes are reversed, for which the rank must be known.
-pub(super) fn transpose(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn transpose(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let x = n.input(0);
     let mut perm: Vec<usize> = Vec::new();
     match n.ints("perm") {
@@ -187,7 +187,7 @@ pub(super) fn transpose(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<Value
 }
 
 /// The condition, then what each branch makes (see [`crate::branches`]).
-pub(super) fn choose(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn choose(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (inputs, count) = (n.inputs(), n.output_count);
     if count == 0 || inputs.len() != 1 + 2 * count {
         return n.reject("without two branches that make its outputs");

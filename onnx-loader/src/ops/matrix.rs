@@ -5,7 +5,7 @@ use crate::builder::Builder;
 use crate::reader::NodeReader;
 use fourlane_graph::ir::{Moments, Op, Reduce, ValueId};
 
-pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gemm(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let op = Op::Gemm {
         alpha: n.float_or("alpha", 1.0),
         beta: n.float_or("beta", 1.0),
@@ -16,13 +16,13 @@ pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
 }
 
 /// The outputs for mean and deviation, of use in training, do not exist.
-pub(super) fn layer_norm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn layer_norm(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["stash_type"]);
     let (axis, epsilon) = (n.int_or("axis", -1), n.float_or("epsilon", 1e-5));
     plain(Op::LayerNorm { axis, epsilon, moments: Moments::Wide }, 1, 2, n, b)
 }
 
-pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn softmax(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let axis = n.int_or("axis", if n.opset < 13 { 1 } else { -1 });
     let x = n.input(0);
     Some(softmax_of(b, x, axis, n.opset))
@@ -35,7 +35,7 @@ pub(super) fn softmax_of(b: &mut Builder<'_>, x: ValueId, axis: i64, opset: i64)
     b.emit(Op::Softmax { axis, coerced: opset < 13 && !last }, &[x])
 }
 
-pub(super) fn reduce(op: Reduce, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn reduce(op: Reduce, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let op = Op::Reduce {
         op,
         keep_dims: n.flag("keepdims", true),

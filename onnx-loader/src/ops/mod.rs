@@ -24,10 +24,10 @@ use crate::builder::Builder;
 use crate::reader::NodeReader;
 use fourlane_graph::ir::{Binary, Op, Reduce, Unary, ValueId};
 
-type Converter = fn(&mut NodeReader, &mut Builder<'_>) -> Option<ValueId>;
+type Converter = fn(&mut NodeReader<'_>, &mut Builder<'_>) -> Option<ValueId>;
 
 /// Converts a node; gives the value of its first output.
-pub(crate) fn convert(domain: &str, op_type: &str, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(crate) fn convert(domain: &str, op_type: &str, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let converters: &[(&str, Converter)] = match domain {
         "" => {
             if let Some(converted) = elementwise::convert(op_type, n, b) {
@@ -43,7 +43,7 @@ pub(crate) fn convert(domain: &str, op_type: &str, n: &mut NodeReader, b: &mut B
 }
 
 /// An operator that has in the IR the same inputs: so many that there must be, and others.
-fn plain(op: Op, required: usize, optional: usize, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+fn plain(op: Op, required: usize, optional: usize, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let mut inputs = Vec::with_capacity(required + optional);
     for index in 0..required {
         inputs.push(Some(n.input(index)));

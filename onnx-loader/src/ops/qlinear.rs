@@ -18,12 +18,12 @@ struct Operand {
 }
 
 impl Operand {
-    fn take(n: &mut NodeReader, first: usize) -> Self {
+    fn take(n: &mut NodeReader<'_>, first: usize) -> Self {
         Self { x: n.input(first), scale: n.input(first + 1), zero: n.optional(first + 2) }
     }
 
     /// The left one of a product, whose scales would run along the rows.
-    fn take_left(n: &mut NodeReader, b: &Builder<'_>) -> Self {
+    fn take_left(n: &mut NodeReader<'_>, b: &Builder<'_>) -> Self {
         let x = Self::take(n, 0);
         if !quantize::single(b, x.scale) || x.zero.is_some_and(|zero| !quantize::single(b, zero)) {
             n.reject::<()>("with a scale per row");
@@ -38,7 +38,7 @@ impl Operand {
 }
 
 /// `y` as integers, with the scale that is the input `first` and the zero point behind it. Without a zero point it is 0, of the type of the operand `like`.
-fn requantize(n: &mut NodeReader, b: &mut Builder<'_>, y: ValueId, first: usize, like: Operand) -> Option<ValueId> {
+fn requantize(n: &mut NodeReader<'_>, b: &mut Builder<'_>, y: ValueId, first: usize, like: Operand) -> Option<ValueId> {
     let (scale, zero) = (n.input(first), n.optional(first + 1));
     let dtype = n.dtype(b, zero.unwrap_or(like.x))?;
     if !matches!(dtype, DType::U8 | DType::I8) {
@@ -54,7 +54,7 @@ fn integers(b: &mut Builder<'_>, x: Operand, y: Operand, weight: ValueId, bias: 
 }
 
 /// `a b`
-pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn matmul(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (x, y) = (Operand::take_left(n, b), Operand::take(n, 3));
     let product = match b.tensor(y.x) {
         Some(_) => integers(b, x, y, y.x, None),
@@ -68,7 +68,7 @@ pub(super) fn matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId>
 
 /// `alpha * a' b' + c`, where c is an integer, in units of the product's scale. Without a scale for it, the result
 /// stays float.
-pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn gemm(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let alpha = n.float_or("alpha", 1.0);
     let (trans_a, trans_b) = (n.flag("transA", false), n.flag("transB", false));
     let (x, y) = (Operand::take_left(n, b), Operand::take(n, 3));
@@ -88,7 +88,7 @@ pub(super) fn gemm(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
 }
 
 /// A function of two tensors.
-pub(super) fn binary(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn binary(op: Binary, n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (x, y) = (Operand::take(n, 0), Operand::take(n, 3));
     let floats = [x.dequantize(b, -1), y.dequantize(b, -1)];
     let z = b.emit(Op::Binary(op), &floats);
@@ -96,7 +96,7 @@ pub(super) fn binary(op: Binary, n: &mut NodeReader, b: &mut Builder<'_>) -> Opt
 }
 
 /// The attribute `opset` says which of the two meanings of `Softmax` is meant.
-pub(super) fn softmax(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn softmax(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let opset = n.int_or("opset", n.opset);
     let axis = n.int_or("axis", -1);
     let x = Operand::take(n, 0);

@@ -16,14 +16,14 @@ pub(super) fn dynamically(b: &mut Builder<'_>, x: ValueId) -> Vec<ValueId> {
     b.emit_outputs(Op::DynamicQuantizeLinear, &[Some(x)], &[y, scalar(DType::F32), scalar(DType::U8)])
 }
 
-pub(super) fn dynamic(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn dynamic(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let [y, scale, zero] = dynamically(b, n.input(0)).try_into().ok()?;
     n.more = vec![Some(scale), Some(zero)];
     Some(y)
 }
 
 /// The result's type is the zero point's, or the attribute's, or u8.
-pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn quantize(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["saturate"]);
     n.only("block_size", 0);
     n.only("precision", 0);
@@ -55,7 +55,7 @@ pub(super) fn quantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueI
 /// Clamped first, the quotient is small enough that adding 1.5 * 2^23 and taking it away again rounds it to an integer,
 /// to the even one at a tie.
 fn quantize_16_bits(
-    n: &mut NodeReader,
+    n: &mut NodeReader<'_>,
     b: &mut Builder<'_>,
     bounds: [f32; 2],
     x: ValueId,
@@ -85,7 +85,7 @@ pub(super) fn single(b: &Builder<'_>, value: ValueId) -> bool {
     b.fact(value).rank == Some(0) || b.tensor(value).is_some_and(|tensor| tensor.len() == 1)
 }
 
-pub(super) fn dequantize(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn dequantize(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.ignore(&["output_dtype"]);
     let (axis, block) = (n.int_or("axis", 1), n.int_or("block_size", 0));
     let (x, scale, zero) = (n.input(0), n.input(1), n.optional(2));
@@ -213,7 +213,7 @@ fn transpose(b: &mut Builder<'_>, x: ValueId) -> ValueId {
 /// `(x - zero) * scale`, where `block` neighbours along an axis share scale and zero point: the axis becomes two, blocks
 /// and what is in them, and one again.
 fn dequantize_blocks(
-    n: &mut NodeReader,
+    n: &mut NodeReader<'_>,
     b: &mut Builder<'_>,
     axis: i64,
     block: i64,

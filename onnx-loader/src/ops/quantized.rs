@@ -22,14 +22,14 @@ pub(super) fn product(
     }
 }
 
-pub(super) fn matmul_integer_to_float(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn matmul_integer_to_float(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (x, weight, x_scale, weight_scale) = (n.input(0), n.input(1), n.input(2), n.input(3));
     let operands = [Some(x), Some(weight), n.optional(4), n.optional(5)];
     Some(product(b, operands, [x_scale, weight_scale], n.optional(6)))
 }
 
 /// The same with x quantised here.
-pub(super) fn dynamic_quantize_matmul(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn dynamic_quantize_matmul(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     let (x, weight, weight_scale) = (n.input(0), n.input(1), n.input(2));
     let (weight_zero, bias) = (n.optional(3), n.optional(4));
     let [x, x_scale, x_zero] = quantize::dynamically(b, x).try_into().ok()?;

@@ -8,7 +8,7 @@ use fourlane_graph::ir::{Binary, Op, ValueId};
 ///
 /// x is `[batch, heads, seq, dim]`, or `[batch, seq, heads * dim]` with the number of heads in an attribute. Cosines and
 /// sines are `[batch, seq, dim / 2]`, or rows of a table that positions `[batch, seq]` pick from.
-pub(super) fn standard(n: &mut NodeReader, b: &mut Builder<'_>) -> Option<ValueId> {
+pub(super) fn standard(n: &mut NodeReader<'_>, b: &mut Builder<'_>) -> Option<ValueId> {
     n.only("interleaved", 0);
     n.only("rotary_embedding_dim", 0);
     let heads = n.int_or("num_heads", 0);
