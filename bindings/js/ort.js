@@ -38,7 +38,7 @@ export class InferenceSession {
   constructor(owned, ignored) {
     this.#owned = owned;
     this.#ignored = ignored;
-    const { inputs, outputs } = owned.use((session) => ({ inputs: session.inputs(), outputs: session.outputs() }));
+    const [inputs, outputs] = owned.use((session) => session.ports());
     this.inputMetadata = inputs.map(toMetadata);
     this.outputMetadata = outputs.map(toMetadata);
     this.inputNames = this.inputMetadata.map((port) => port.name);
@@ -86,8 +86,8 @@ export class InferenceSession {
     }
     return this.#owned.use((session) => {
       for (const [name, tensor] of Object.entries(feeds)) feed(session, name, tensor);
-      session.run();
-      return Object.fromEntries(wanted.map(([name, given]) => [name, this.#fetch(session, name, given)]));
+      const outputs = session.run();
+      return Object.fromEntries(wanted.map(([name, given]) => [name, this.#fetch(outputs, name, given)]));
     });
   }
 
@@ -127,10 +127,9 @@ export class InferenceSession {
     return named.length > 0 ? named.map((name) => [name, fetches[name]]) : this.outputNames.map((name) => [name, null]);
   }
 
-  #fetch(session, name, given) {
-    const index = this.outputNames.indexOf(name);
-    const dims = Array.from(session.output_dims(index));
-    const result = Tensor.fromBytes(session.output_type(index), session.output_bytes(index), dims);
+  #fetch(outputs, name, given) {
+    const [type, bytes, ...dims] = outputs[this.outputNames.indexOf(name)];
+    const result = Tensor.fromBytes(type, bytes, dims);
     if (given === null) return result;
     if (given.type !== result.type || String(given.dims) !== String(dims)) {
       const [found, wanted] = [result, given].map((tensor) => `${tensor.type} [${tensor.dims}]`);

@@ -31,6 +31,9 @@ extern "C" {
 
     /// Bytes in JavaScript's memory.
     pub type Uint8Array;
+    /// A copy.
+    #[wasm_bindgen(constructor)]
+    fn of(bytes: &[u8]) -> Uint8Array;
     #[wasm_bindgen(method, getter)]
     fn length(this: &Uint8Array) -> u32;
     #[wasm_bindgen(method)]
@@ -234,30 +237,29 @@ impl Classifier {
 
     /// The outputs for each text, one after the other.
     pub fn logits(&mut self, texts: &Array) -> Result<Vec<f32>, JsValue> {
-        let texts = strings(texts);
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let mut flat = Vec::new();
-        for logits in self.classifier.logits(&texts).map_err(classifier_error)? {
-            flat.extend_from_slice(&logits);
-        }
-        Ok(flat)
+        with_texts(texts, &mut |texts, flat| {
+            self.classifier.logits(texts)?.iter().for_each(|logits| flat.extend_from_slice(logits));
+            Ok(())
+        })
     }
 
     /// For each text, index and score of the `top_k` best labels (0: of all), one after the other.
     pub fn classify(&mut self, texts: &Array, top_k: usize) -> Result<Vec<f32>, JsValue> {
-        let texts = strings(texts);
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let options = Options { top_k: Some(top_k), ..Options::default() };
-        let mut flat = Vec::new();
-        for labels in self.classifier.classify(&texts, &options).map_err(classifier_error)? {
-            labels.iter().for_each(|label| flat.extend_from_slice(&[label.index as f32, label.score]));
-        }
-        Ok(flat)
+        with_texts(texts, &mut |texts, flat| {
+            for label in self.classifier.classify(texts, &options)?.iter().flatten() {
+                flat.extend_from_slice(&[label.index as f32, label.score]);
+            }
+            Ok(())
+        })
     }
 }
 
-/// The strings of an array; what is none is empty.
-fn strings(array: &Array) -> Vec<String> {
+/// What `run` appends for the strings of an array; what is none is empty.
+fn with_texts(
+    array: &Array,
+    run: &mut dyn FnMut(&[&str], &mut Vec<f32>) -> Result<(), Error>,
+) -> Result<Vec<f32>, JsValue> {
     let mut strings = Vec::new();
     for index in 0.. {
         let string = array.get(index);
@@ -266,7 +268,10 @@ fn strings(array: &Array) -> Vec<String> {
         }
         strings.push(string.as_string().unwrap_or_default());
     }
-    strings
+    let texts: Vec<&str> = strings.iter().map(String::as_str).collect();
+    let mut flat = Vec::new();
+    run(&texts, &mut flat).map_err(classifier_error)?;
+    Ok(flat)
 }
 
 /// What runs a model.
@@ -281,20 +286,6 @@ impl Runner {
             true => Runner::Open(OpenSession::new(model, options).into()),
             false => Runner::Planned(fourlane_graph::Session::with_options(model, options)?.into()),
         })
-    }
-
-    fn inputs(&self) -> &[Port] {
-        match self {
-            Runner::Planned(session) => session.inputs(),
-            Runner::Open(session) => &session.model().inputs,
-        }
-    }
-
-    fn outputs(&self) -> &[Port] {
-        match self {
-            Runner::Planned(session) => session.outputs(),
-            Runner::Open(session) => &session.model().outputs,
-        }
     }
 
     fn run(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, fourlane_graph::Error> {
@@ -359,7 +350,6 @@ pub struct Session {
     runner: Runner,
     options: SessionOptions,
     feeds: Vec<(String, Tensor)>,
-    results: Vec<Tensor>,
 }
 
 #[wasm_bindgen]
@@ -369,7 +359,7 @@ impl Session {
     pub fn new(model: ModelFile, literal: bool, fast: bool) -> Result<Session, JsValue> {
         let options = options(literal, fast);
         let runner = Runner::new(model.load()?, options).map_err(run_error)?;
-        Ok(Session { runner, options, feeds: Vec::new(), results: Vec::new() })
+        Ok(Session { runner, options, feeds: Vec::new() })
     }
 
     /// See [`facts`].
@@ -381,14 +371,13 @@ impl Session {
         facts(session, self.options)
     }
 
-    /// `[name, type, dimension...]` of each input.
-    pub fn inputs(&self) -> Array {
-        describe(self.runner.inputs())
-    }
-
-    /// `[name, type, dimension...]` of each output.
-    pub fn outputs(&self) -> Array {
-        describe(self.runner.outputs())
+    /// The inputs and the outputs: `[name, type, dimension...]` of each.
+    pub fn ports(&self) -> Array {
+        let (inputs, outputs) = match &self.runner {
+            Runner::Planned(session) => (session.inputs(), session.outputs()),
+            Runner::Open(session) => (&session.model().inputs[..], &session.model().outputs[..]),
+        };
+        array(&[describe(inputs).into(), describe(outputs).into()])
     }
 
     /// Sets an input for the next run.
@@ -402,30 +391,20 @@ impl Session {
         Ok(())
     }
 
-    /// Computes the outputs from the inputs set since the last run.
-    pub fn run(&mut self) -> Result<(), JsValue> {
-        self.results.clear();
+    /// Computes the outputs from the inputs set since the last run: of each `[type, bytes of the elements, dimension...]`.
+    pub fn run(&mut self) -> Result<Array, JsValue> {
         let feeds = std::mem::take(&mut self.feeds);
         let mut inputs = Vec::with_capacity(feeds.len());
-        feeds.iter().for_each(|(name, tensor)| inputs.push((name.as_str(), tensor.view())));
-        let outputs = self.runner.run(&inputs).map_err(run_error)?;
-        outputs.iter().for_each(|(_, view)| self.results.push(Tensor::from_view(&view)));
-        Ok(())
-    }
-
-    /// Element type of an output of the last run, by its index.
-    pub fn output_type(&self, index: usize) -> Option<String> {
-        self.results.get(index).map(|tensor| tensor.dtype.name().into())
-    }
-
-    /// Dimensions of an output of the last run.
-    pub fn output_dims(&self, index: usize) -> Option<Vec<u32>> {
-        self.results.get(index).map(|tensor| tensor.shape.iter().map(|&dim| dim as u32).collect())
-    }
-
-    /// Elements of an output of the last run, as bytes.
-    pub fn output_bytes(&self, index: usize) -> Option<Vec<u8>> {
-        self.results.get(index).map(|tensor| tensor.bytes().to_vec())
+        for (name, tensor) in &feeds {
+            inputs.push((name.as_str(), tensor.view()));
+        }
+        let results = Array::new();
+        for (_, view) in self.runner.run(&inputs).map_err(run_error)?.iter() {
+            let told = array(&[view.data.dtype().name().into(), Uint8Array::of(bytes(view.data)).into()]);
+            view.shape.iter().for_each(|&dim| told.push(&(dim as u32).into()));
+            results.push(&told);
+        }
+        Ok(results)
     }
 }
 
@@ -469,23 +448,8 @@ impl Tensor {
         Tensor { dtype, shape: shape.to_vec(), words, size }
     }
 
-    fn from_view(view: &TensorView<'_>) -> Tensor {
-        let bytes = match view.data {
-            Data::F32(values) => bytemuck::cast_slice(values),
-            Data::I64(values) => bytemuck::cast_slice(values),
-            Data::I32(values) => bytemuck::cast_slice(values),
-            Data::U8(values) | Data::Bool(values) => values,
-            Data::I8(values) => bytemuck::cast_slice(values),
-        };
-        Tensor::new(view.data.dtype(), view.shape, bytes)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.size]
-    }
-
     fn view(&self) -> TensorView<'_> {
-        let bytes = self.bytes();
+        let bytes = &bytemuck::cast_slice(&self.words)[..self.size];
         let data = match self.dtype {
             DType::F32 => Data::F32(bytemuck::cast_slice(bytes)),
             DType::I64 => Data::I64(bytemuck::cast_slice(bytes)),
@@ -496,6 +460,16 @@ impl Tensor {
             _ => Data::U8(bytes),
         };
         TensorView { shape: &self.shape, data }
+    }
+}
+
+fn bytes(data: Data<'_>) -> &[u8] {
+    match data {
+        Data::F32(values) => bytemuck::cast_slice(values),
+        Data::I64(values) => bytemuck::cast_slice(values),
+        Data::I32(values) => bytemuck::cast_slice(values),
+        Data::U8(values) | Data::Bool(values) => values,
+        Data::I8(values) => bytemuck::cast_slice(values),
     }
 }
 
