@@ -31,7 +31,7 @@ type Inputs<'a> = [(&'a str, TensorView<'a>)];
 
 /// The inputs and the output of a text classifier.
 pub(crate) struct Feeds {
-    inputs: Vec<(String, Role, DType)>,
+    inputs: Vec<(&'static str, Role, DType)>,
     output: String,
     /// How many texts a run takes, if it takes no other number.
     batch: Option<usize>,
@@ -64,7 +64,7 @@ impl Feeds {
                 }
                 _ => return Err(Error::InputShape { name: port.name.clone() }),
             }
-            inputs.push((name.into(), role, port.dtype));
+            inputs.push((name, role, port.dtype));
         }
         if !inputs.iter().any(|(_, role, _)| *role == Role::Ids) {
             return Err(Error::NoInputIds);

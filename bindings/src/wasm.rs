@@ -386,8 +386,11 @@ impl Session {
             return Err(error("bad-input", &format!("input '{name}' is {dtype}, which no model takes here")));
         };
         let shape: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
-        self.feeds.retain(|(fed, _)| *fed != name);
-        self.feeds.push((name, Tensor::new(dtype, &shape, bytes)));
+        let tensor = Tensor::new(dtype, &shape, bytes);
+        match self.feeds.iter_mut().find(|(fed, _)| *fed == name) {
+            Some((_, fed)) => *fed = tensor,
+            None => self.feeds.push((name, tensor)),
+        }
         Ok(())
     }
 

@@ -43,9 +43,13 @@ fn put_before(nodes: &mut Vec<NodeProto>, rest: &mut Vec<NodeProto>) {
 /// The names that a graph gives, sorted.
 fn names_of(graph: &GraphProto) -> Vec<String> {
     let mut names = Vec::new();
-    graph.initializer.iter().for_each(|tensor| names.push(tensor.name.clone()));
-    graph.node.iter().for_each(|node| node.output.iter().for_each(|name| names.push(name.clone())));
-    names.retain(|name| !name.is_empty());
+    let mut note = |name: &String| {
+        if !name.is_empty() {
+            names.push(name.clone());
+        }
+    };
+    graph.initializer.iter().for_each(|tensor| note(&tensor.name));
+    graph.node.iter().for_each(|node| node.output.iter().for_each(&mut note));
     names.sort_unstable();
     names
 }

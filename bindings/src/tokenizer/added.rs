@@ -25,19 +25,28 @@ pub(crate) struct AddedToken {
 pub(crate) struct Matcher {
     /// Content to index.
     contents: Vocab,
-    tokens: Vec<(u32, AddedToken)>,
+    tokens: Vec<Found>,
     /// Bytes that a content starts with.
     first: Vec<u8>,
 }
 
+/// What is done where a token is found.
+struct Found {
+    id: u32,
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+}
+
 impl Matcher {
     /// Adds a token, found as `content`, unless there is one that is found so.
-    pub fn insert(&mut self, content: &str, id: u32, token: AddedToken) {
+    pub fn insert(&mut self, content: &str, id: u32, token: &AddedToken) {
         if let Some(&first) = content.as_bytes().first()
             && self.contents.get(content).is_none()
         {
             self.contents.insert(content, self.tokens.len() as u32);
-            self.tokens.push((id, token));
+            let &AddedToken { single_word, lstrip, rstrip, .. } = token;
+            self.tokens.push(Found { id, single_word, lstrip, rstrip });
             if !self.first.contains(&first) {
                 self.first.push(first);
             }
@@ -54,7 +63,7 @@ impl Matcher {
     }
 
     /// Bounds of the next content at or after `from`, and the token.
-    fn find(&self, text: &str, mut from: usize) -> Option<(usize, usize, &(u32, AddedToken))> {
+    fn find(&self, text: &str, mut from: usize) -> Option<(usize, usize, &Found)> {
         loop {
             let rest = text.as_bytes().get(from..)?;
             from += rest.iter().position(|byte| self.first.contains(byte))?;
@@ -93,7 +102,7 @@ impl<'a> Iterator for Split<'a> {
         if let Some(id) = self.token.take() {
             return Some(Part::Token(id));
         }
-        while let Some((mut start, mut end, (id, token))) = self.matcher.find(self.text, self.search) {
+        while let Some((mut start, mut end, token)) = self.matcher.find(self.text, self.search) {
             self.search = end;
             let before = self.text.get(..start)?;
             let after = self.text.get(end..)?;
@@ -110,7 +119,7 @@ impl<'a> Iterator for Split<'a> {
             let text = self.text.get(self.given..start).unwrap_or_default();
             self.given = end;
             // Nothing is left of a token of whitespace if the one before it took that along.
-            let token = (start < end).then_some(*id);
+            let token = (start < end).then_some(token.id);
             if text.is_empty() && token.is_some() {
                 return token.map(Part::Token);
             }

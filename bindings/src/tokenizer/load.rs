@@ -170,13 +170,12 @@ impl Tokenizer {
         }
         // Of two tokens that look the same when normalized, a special one is found, else the first.
         for special in [true, false] {
-            for (id, token) in known.extract_if(.., |(_, token)| token.special == special) {
+            for (id, token) in known.iter().filter(|(_, token)| token.special == special) {
                 if token.normalized {
-                    let content = self.normalizer.normalize(&self.unicode, &token.content, &mut false).into_owned();
-                    self.as_normalized.insert(&content, id, token);
+                    let content = self.normalizer.normalize(&self.unicode, &token.content, &mut false);
+                    self.as_normalized.insert(&content, *id, token);
                 } else {
-                    let content = token.content.clone();
-                    self.as_given.insert(&content, id, token);
+                    self.as_given.insert(&token.content, *id, token);
                 }
             }
         }
