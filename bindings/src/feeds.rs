@@ -47,7 +47,7 @@ impl Feeds {
         let (mut batch, mut tokens) = (None, None);
         let mut inputs = Vec::new();
         for port in session.inputs() {
-            let Some((name, role)) = ROLES.into_iter().find(|(name, _)| *name == port.name) else {
+            let Some(&(name, role)) = ROLES.iter().find(|(name, _)| *name == port.name) else {
                 return Err(Error::UnknownInput { name: port.name.clone() });
             };
             if !matches!(port.dtype, DType::I64 | DType::I32) {

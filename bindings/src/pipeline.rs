@@ -215,7 +215,8 @@ impl TextClassifier {
             while let Some((_, longest)) = rest.first() {
                 let count = self.feeds.rows(longest.ids.len()).min(rest.len());
                 let (batch, after) = rest.split_at(count);
-                let encodings: Vec<&Encoding> = batch.iter().map(|(_, encoding)| encoding).collect();
+                let mut encodings = Vec::with_capacity(count);
+                batch.iter().for_each(|(_, encoding)| encodings.push(encoding));
                 let outputs = self.feeds.run(&mut self.session, &encodings, self.tokenizer.pad_id())?;
                 for ((index, _), output) in batch.iter().zip(outputs) {
                     logits[*index] = output;

@@ -109,7 +109,7 @@ impl ModelFile {
         }
         let names = Array::new();
         if let Some(file) = &self.file {
-            file.external_files().into_iter().for_each(|name| names.push(&name.into()));
+            file.external_files().iter().for_each(|&name| names.push(&name.into()));
         }
         Ok(names)
     }
@@ -232,7 +232,9 @@ impl Classifier {
 
     /// Token ids of a text, as floats, which are exact up to 16 millions: the glue for arrays of these is there.
     pub fn tokenize(&self, text: &str) -> Vec<f32> {
-        self.classifier.tokenize(text).into_iter().map(|id| id as f32).collect()
+        let mut ids = Vec::new();
+        self.classifier.tokenize(text).iter().for_each(|&id| ids.push(id as f32));
+        ids
     }
 
     /// The outputs for each text, one after the other.
@@ -268,7 +270,8 @@ fn with_texts(
         }
         strings.push(string.as_string().unwrap_or_default());
     }
-    let texts: Vec<&str> = strings.iter().map(String::as_str).collect();
+    let mut texts = Vec::with_capacity(strings.len());
+    strings.iter().for_each(|string| texts.push(string.as_str()));
     let mut flat = Vec::new();
     run(&texts, &mut flat).map_err(classifier_error)?;
     Ok(flat)
@@ -385,8 +388,7 @@ impl Session {
         let Some(&dtype) = DTYPES.iter().find(|known| known.name() == dtype) else {
             return Err(error("bad-input", &format!("input '{name}' is {dtype}, which no model takes here")));
         };
-        let shape: Vec<usize> = shape.iter().map(|&dim| dim as usize).collect();
-        let tensor = Tensor::new(dtype, &shape, bytes);
+        let tensor = Tensor::new(dtype, shape, bytes);
         match self.feeds.iter_mut().find(|(fed, _)| *fed == name) {
             Some((_, fed)) => *fed = tensor,
             None => self.feeds.push((name, tensor)),
@@ -440,7 +442,9 @@ struct Tensor {
 }
 
 impl Tensor {
-    fn new(dtype: DType, shape: &[usize], bytes: &[u8]) -> Tensor {
+    fn new(dtype: DType, dims: &[u32], bytes: &[u8]) -> Tensor {
+        let mut shape = Vec::with_capacity(dims.len());
+        dims.iter().for_each(|&dim| shape.push(dim as usize));
         let size = bytes.len() / dtype.size() * dtype.size();
         let mut words = vec![0; size.div_ceil(8)];
         let to: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
@@ -448,7 +452,7 @@ impl Tensor {
         if dtype == DType::Bool {
             to.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
         }
-        Tensor { dtype, shape: shape.to_vec(), words, size }
+        Tensor { dtype, shape, words, size }
     }
 
     fn view(&self) -> TensorView<'_> {

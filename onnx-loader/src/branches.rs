@@ -64,7 +64,8 @@ fn rename(graph: &mut GraphProto, names: &[String], prefix: &str) {
     graph.initializer.iter_mut().for_each(|tensor| rename_one(&mut tensor.name));
     graph.output.iter_mut().for_each(|port| rename_one(&mut port.name));
     for node in &mut graph.node {
-        node.input.iter_mut().chain(&mut node.output).for_each(rename_one);
+        node.input.iter_mut().for_each(rename_one);
+        node.output.iter_mut().for_each(rename_one);
         for branch in node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut()) {
             rename(branch, names, prefix);
         }

@@ -48,7 +48,7 @@ impl Names {
         }
         made.sort_unstable();
         let mut names = Names { by_name: SortedMap::new(), order: Vec::new() };
-        for (name, maker) in made {
+        for &(name, maker) in &made {
             match (names.by_name.get(name).map(|first| first.maker), maker) {
                 (None, maker) => {
                     names.by_name.insert(name.into(), Name { maker, is_read: false, rank: None, value: None });
@@ -59,7 +59,7 @@ impl Names {
             }
         }
         for info in &graph.value_info {
-            if let (Some(name), Some(tensor)) = (names.by_name.get_mut(&info.name), info.tensor()) {
+            if let (Some(name), Some(tensor)) = (names.by_name.get_mut(info.name.as_str()), info.tensor()) {
                 name.rank = tensor.shape.as_ref().map(|shape| shape.dim.len());
             }
         }
@@ -105,7 +105,9 @@ impl Names {
                 if visits[index] == Visit::None {
                     visits[index] = Visit::Begun;
                     for input in nodes[index].input.iter().rev() {
-                        let Some(&Name { maker: Maker::Node(maker), .. }) = self.by_name.get(input) else { continue };
+                        let Some(&Name { maker: Maker::Node(maker), .. }) = self.by_name.get(input.as_str()) else {
+                            continue;
+                        };
                         match visits[maker] {
                             Visit::None => rest.push(maker),
                             Visit::Begun => return Err(LoadError::Cycle(nodes[maker].label().into())),

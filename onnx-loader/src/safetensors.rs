@@ -63,7 +63,8 @@ impl Headers {
             let wanted = data_type::name(tensor.data_type);
             return Err(format!("its elements are {dtype} there, and {wanted} in the model"));
         }
-        if !tensor.dims.iter().map(|&dim| dim as u64).eq(shape.iter().copied()) {
+        let is_same = tensor.dims.iter().zip(shape).all(|(&dim, &stored)| dim as u64 == stored);
+        if !is_same || tensor.dims.len() != shape.len() {
             return Err(format!("its shape is {} there, and {} in the model", dims(shape), dims(&tensor.dims)));
         }
         match (start.checked_add(*begin), end.checked_sub(*begin)) {

@@ -56,7 +56,11 @@ impl TokenizerConfig {
                     json.object();
                     while let Some(id) = json.next_key() {
                         match id.parse() {
-                            Ok(id) => config.added.extend(special(json).map(|token| (id, token))),
+                            Ok(id) => {
+                                if let Some(token) = special(json) {
+                                    config.added.push((id, token));
+                                }
+                            }
                             Err(_) => json.fail_here("expected an id as the key before"),
                         }
                     }

@@ -96,7 +96,7 @@ impl Tokenizer {
         }
         let mut specials = Vec::new();
         let mut ids = [0; SPECIALS.len()];
-        for (role, (key, default)) in SPECIALS.into_iter().enumerate() {
+        for (role, &(key, default)) in SPECIALS.iter().enumerate() {
             let default = || AddedToken { content: default.into(), special: true, ..AddedToken::default() };
             let token = config.specials[role].clone().unwrap_or_else(default);
             match vocab.get(&token.content) {

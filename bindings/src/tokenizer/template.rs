@@ -208,8 +208,9 @@ fn resolve(named: &[NamedPiece], specials: &[(String, u32)]) -> Result<Vec<Piece
         let type_id = i64::from(*type_id);
         let before = pieces.len();
         if *is_special {
-            let ids = specials.iter().filter(|(special, _)| special == name);
-            pieces.extend(ids.map(|(_, id)| special(*id, type_id)));
+            for (_, id) in specials.iter().filter(|(special, _)| special == name) {
+                pieces.push(special(*id, type_id));
+            }
         } else if name == "A" || name == "B" {
             pieces.push(sequence(name == "B", type_id));
         }

@@ -20,7 +20,7 @@ pub(super) fn convert(integers: bool, n: &mut NodeReader<'_>, b: &mut Builder<'_
     let weight = Weight::read(n, b, weight)?;
     let x = weight.channels_last(b, x);
     let mut products = Vec::with_capacity(weight.groups);
-    for (group, x) in weight.split(b, x).into_iter().enumerate() {
+    for (group, &x) in weight.split(b, x).iter().enumerate() {
         let rows = weight.rows(n, b, weight.value, group)?;
         let part = b.emit(Op::Transpose { perm: vec![1, 0] }, &[rows]);
         let zero = match weight_zero {

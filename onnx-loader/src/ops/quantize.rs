@@ -202,8 +202,9 @@ fn turned(b: &mut Builder<'_>, codes: ValueId, code: Code, [k, n]: [usize; 2]) -
 }
 
 fn ints(b: &mut Builder<'_>, sizes: &[usize]) -> ValueId {
-    let sizes: Vec<i64> = sizes.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
-    b.ints(&sizes)
+    let mut all = Vec::with_capacity(sizes.len());
+    sizes.iter().for_each(|&size| all.push(size as i64));
+    b.ints(&all)
 }
 
 fn transpose(b: &mut Builder<'_>, x: ValueId) -> ValueId {
@@ -221,17 +222,18 @@ fn dequantize_blocks(
     zero: Option<ValueId>,
 ) -> Option<ValueId> {
     let Some(tensor) = b.tensor(x) else { return n.reject("with blocks of what is no constant") };
-    let shape: Vec<i64> = tensor.shape.iter().map(|&size| size as i64).collect();
+    let shape = tensor.shape.clone();
     let from_end = if axis < 0 { axis.saturating_add(shape.len() as i64) } else { axis };
     let position = usize::try_from(from_end).ok().filter(|&axis| axis < shape.len());
-    let Some(axis) = position.filter(|&axis| block > 0 && shape[axis] % block == 0) else {
+    let block = usize::try_from(block).unwrap_or(0);
+    let Some(axis) = position.filter(|&axis| block > 0 && shape[axis].is_multiple_of(block)) else {
         return n.reject("with blocks that do not fill the axis");
     };
     let mut split = shape.clone();
     split[axis] /= block;
     split.insert(axis + 1, block);
 
-    let (whole, split) = (b.ints(&shape), b.ints(&split));
+    let (whole, split) = (ints(b, &shape), ints(b, &split));
     let within = [from_end + 1];
     let reshape = |b: &mut Builder<'_>, x, shape| b.emit(Op::Reshape { allow_zero: true }, &[x, shape]);
     let mut y = reshape(b, x, split);
