@@ -26,8 +26,8 @@ pub(crate) struct Matcher {
     /// Content to index.
     contents: Vocab,
     tokens: Vec<Found>,
-    /// Bytes that a content starts with.
-    first: Vec<u8>,
+    /// A bit for each byte that a content starts with.
+    first: [u32; 8],
 }
 
 /// What is done where a token is found.
@@ -47,9 +47,7 @@ impl Matcher {
             self.contents.insert(content, self.tokens.len() as u32);
             let &AddedToken { single_word, lstrip, rstrip, .. } = token;
             self.tokens.push(Found { id, single_word, lstrip, rstrip });
-            if !self.first.contains(&first) {
-                self.first.push(first);
-            }
+            self.first[usize::from(first >> 5)] |= 1 << (first & 31);
         }
     }
 
@@ -66,7 +64,7 @@ impl Matcher {
     fn find(&self, text: &str, mut from: usize) -> Option<(usize, usize, &Found)> {
         loop {
             let rest = text.as_bytes().get(from..)?;
-            from += rest.iter().position(|byte| self.first.contains(byte))?;
+            from += rest.iter().position(|&byte| self.first[usize::from(byte >> 5)] >> (byte & 31) & 1 == 1)?;
             if let Some((length, index)) = self.contents.longest_prefix(b"", text.as_bytes().get(from..)?) {
                 return Some((from, from + length, self.tokens.get(index as usize)?));
             }

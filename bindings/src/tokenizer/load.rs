@@ -91,8 +91,14 @@ impl Tokenizer {
         }
         let text = std::str::from_utf8(bytes).map_err(|error| TokenizerError::VocabText(error.valid_up_to()))?;
         let mut vocab = Vocab::default();
-        for (line, id) in text.lines().zip(0..) {
-            vocab.insert(line, id);
+        let (mut rest, mut id) = (text, 0);
+        while !rest.is_empty() {
+            let end = rest.bytes().position(|byte| byte == b'\n').unwrap_or(rest.len());
+            let (line, after) = rest.split_at_checked(end).unwrap_or_default();
+            // As str::lines, whose search for a character is code that nothing else here needs.
+            vocab.insert(if after.is_empty() { line } else { line.strip_suffix('\r').unwrap_or(line) }, id);
+            rest = after.get(1..).unwrap_or_default();
+            id += 1;
         }
         let mut specials = Vec::new();
         let mut ids = [0; SPECIALS.len()];
