@@ -63,11 +63,14 @@ impl Dim {
             match sum.get_mut(at) {
                 Some(same) if same.atoms == term.atoms => {
                     same.coefficient = same.coefficient.wrapping_add(term.coefficient);
+                    if same.coefficient == 0 {
+                        sum.remove(at);
+                    }
                 }
+                _ if term.coefficient == 0 => {}
                 _ => sum.insert(at, term),
             }
         }
-        sum.retain(|t| t.coefficient != 0);
         match sum.as_slice() {
             [] => Dim::Const(0),
             [one] if one.atoms.is_empty() => Dim::Const(one.coefficient),

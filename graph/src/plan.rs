@@ -360,7 +360,7 @@ impl<'a> Planner<'a> {
         let blocks = &mut self.blocks;
         let mut by_size: Vec<usize> = Vec::with_capacity(blocks.len());
         for (b, block) in blocks.iter().enumerate() {
-            by_size.insert(by_size.partition_point(|&other| blocks[other].bytes >= block.bytes), b);
+            insert(&mut by_size, b, &|other| blocks[other].bytes >= block.bytes);
         }
         // By offset.
         let mut placed: Vec<usize> = Vec::with_capacity(blocks.len());
@@ -379,7 +379,7 @@ impl<'a> Planner<'a> {
             }
             arena = arena.max(offset as u64 + bytes as u64);
             blocks[b].offset = offset;
-            placed.insert(placed.partition_point(|&p| blocks[p].offset <= offset), b);
+            insert(&mut placed, b, &|other| blocks[other].offset <= offset);
         }
         arena
     }
@@ -450,6 +450,11 @@ impl<'a> Planner<'a> {
         exec::check(node, &step)?;
         Ok(Some(step))
     }
+}
+
+/// Puts a block behind those that go first.
+fn insert(sorted: &mut Vec<usize>, block: usize, goes_first: &dyn Fn(usize) -> bool) {
+    sorted.insert(sorted.partition_point(|&other| goes_first(other)), block);
 }
 
 /// Whether the output is the first operand's bytes, read differently.

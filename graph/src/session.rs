@@ -9,7 +9,7 @@ use crate::ir::{Model, Node, Op, Port, PortDim};
 use crate::padding::Padding;
 use crate::passes;
 use crate::passes::stack::{self, FEEDS, Stacked};
-use crate::plan::{Buffer, Plan, Step, View};
+use crate::plan::{Buffer, Plan, Step};
 use crate::pool::Pool;
 use crate::profile::Region;
 use crate::tensor::{Data, TensorView};
@@ -434,7 +434,8 @@ pub struct Outputs<'s> {
 impl<'s> Outputs<'s> {
     /// The output called `name`.
     pub fn get(&self, name: &str) -> Option<TensorView<'s>> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, tensor)| tensor)
+        let index = self.session.model.outputs.iter().position(|port| port.name == name)?;
+        Some(output(self.session, self.index, index).1)
     }
 
     /// Where the values of the run were in the arena, and when; see [`Region`].
@@ -444,24 +445,21 @@ impl<'s> Outputs<'s> {
 
     /// All outputs in the model's order.
     pub fn iter(&self) -> impl Iterator<Item = (&'s str, TensorView<'s>)> + use<'s> {
-        let session = self.session;
-        let plan = &session.plans[self.index].plan;
-        session
-            .model
-            .outputs
-            .iter()
-            .zip(&plan.outputs)
-            .map(move |(port, view)| (port.name.as_str(), show(session, plan, view)))
+        let (session, run) = (self.session, self.index);
+        (0..session.model.outputs.len()).map(move |index| output(session, run, index))
     }
 }
 
-fn show<'s>(session: &'s Session, plan: &'s Plan, view: &'s View) -> TensorView<'s> {
+/// An output of the last run, of the plan at index `run`.
+fn output(session: &Session, run: usize, index: usize) -> (&str, TensorView<'_>) {
+    let plan = &session.plans[run].plan;
+    let view = &plan.outputs[index];
     let bytes = match view.buffer {
         Buffer::Arena => &session.arena.bytes()[view.range()],
         Buffer::Weight(slot) => session.weights.data(slot),
         Buffer::Plan => &plan.constants.bytes()[view.range()],
     };
-    TensorView { shape: &view.shape, data: Data::new(view.dtype, bytes) }
+    (&session.model.outputs[index].name, TensorView { shape: &view.shape, data: Data::new(view.dtype, bytes) })
 }
 
 fn show_dims(dims: &[PortDim]) -> String {

@@ -242,7 +242,7 @@ impl Weights {
     /// Bytes of all constants.
     pub fn len(&self) -> usize {
         let mut bytes = 0;
-        self.stored.values().for_each(|stored| bytes += stored.elements.bytes().len());
+        self.stored.iter().for_each(|(_, stored)| bytes += stored.elements.bytes().len());
         bytes
     }
 }

@@ -30,7 +30,11 @@ pub(super) fn strided(op: &Op, step: &Step, memory: &Memory) {
                 *stride = n as isize;
             }
         }
-        _ => strides = broadcast_strides(&x.shape, &out.shape).map(|s| s as isize),
+        _ => {
+            for (stride, n) in strides.iter_mut().zip(broadcast_strides(&x.shape, &out.shape)) {
+                *stride = n as isize;
+            }
+        }
     }
     let strides = &strides[..out.shape.len()];
     if out.shape.count() == 0 {
@@ -74,35 +78,39 @@ fn around(shape: &Sizes, axis: i64, dtype: DType) -> (usize, usize, usize) {
     (axis, shape[..axis].iter().product(), shape[axis + 1..].iter().product::<usize>() * dtype.size())
 }
 
-type CopyRun<'a> = dyn FnMut(&View, Range<usize>, Range<usize>) + 'a;
-
-/// Calls `copy(part, bytes of it, bytes of the whole)` for each run of bytes that a tensor has in common with one of the
-/// parts that it is cut into along `axis`.
-fn for_each_run(axis: i64, whole: &View, parts: &mut dyn Iterator<Item = &View>, copy: &mut CopyRun<'_>) {
+/// Calls `copy(bytes of the part, bytes of the whole)` for each run of bytes that a tensor has in common with one of the
+/// parts that it is cut into along `axis`, the one that begins at byte `at` of each row.
+fn for_each_run(
+    axis: i64,
+    whole: &View,
+    part: &View,
+    at: &mut usize,
+    copy: &mut dyn FnMut(Range<usize>, Range<usize>),
+) {
     let (axis, outer, inner) = around(&whole.shape, axis, whole.dtype);
-    let (row, mut at) = (whole.shape[axis] * inner, 0);
-    for part in parts {
-        let length = part.shape[axis] * inner;
-        for o in 0..outer {
-            copy(part, o * length..(o + 1) * length, o * row + at..o * row + at + length);
-        }
-        at += length;
+    let (row, length) = (whole.shape[axis] * inner, part.shape[axis] * inner);
+    for o in 0..outer {
+        copy(o * length..(o + 1) * length, o * row + *at..o * row + *at + length);
     }
+    *at += length;
 }
 
 pub(super) fn concat(axis: i64, step: &Step, memory: &Memory) {
-    let (out, mut parts) = (&step.outputs[0], step.inputs.iter().flatten());
+    let (out, mut at) = (&step.outputs[0], 0);
     let result = memory.bytes_mut(out);
-    for_each_run(axis, out, &mut parts, &mut |part, from, to| {
-        result[to].copy_from_slice(&memory.bytes(part)[from]);
-    });
+    for part in step.inputs.iter().flatten() {
+        let data = memory.bytes(part);
+        for_each_run(axis, out, part, &mut at, &mut |from, to| result[to].copy_from_slice(&data[from]));
+    }
 }
 
 pub(super) fn split(axis: i64, step: &Step, memory: &Memory) {
-    let x = operand(step, 0);
-    for_each_run(axis, x, &mut step.outputs.iter(), &mut |part, to, from| {
-        memory.bytes_mut(part)[to].copy_from_slice(&memory.bytes(x)[from]);
-    });
+    let (x, mut at) = (operand(step, 0), 0);
+    let data = memory.bytes(x);
+    for part in &step.outputs {
+        let result = memory.bytes_mut(part);
+        for_each_run(axis, x, part, &mut at, &mut |to, from| result[to].copy_from_slice(&data[from]));
+    }
 }
 
 /// `index` counted from the front of `size` elements.
