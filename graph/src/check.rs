@@ -1,6 +1,7 @@
 //! The promises that a model makes to everything that reads it.
 
 use crate::error::{Error, Failure};
+use crate::infer::show_sizes;
 use crate::ir::{Model, ValueId};
 
 /// Checks what every later stage relies on: ids in range, constants as long as their shapes say, operands made before use.
@@ -24,10 +25,8 @@ pub(crate) fn check(model: &Model) -> Result<(), Failure> {
         make(&mut made, *id, "constant")?;
         let bytes = tensor.shape.iter().try_fold(tensor.dtype.size(), |p, &d| p.checked_mul(d));
         if bytes != Some(tensor.data.len()) {
-            return Err(Error::invalid(
-                "constant",
-                format!("{} bytes for shape {:?}", tensor.data.len(), tensor.shape),
-            ));
+            let (len, shape) = (tensor.data.len(), show_sizes(&tensor.shape));
+            return Err(Error::invalid("constant", format!("{len} bytes for shape {shape}")));
         }
     }
     for node in &model.nodes {

@@ -404,7 +404,7 @@ fn names(ports: &[Port]) -> String {
 }
 
 fn wrong_shape(port: &Port, tensor: &TensorView, reason: String) -> Failure {
-    Error::WrongShape { name: port.name.clone(), given: format!("{:?}", tensor.shape), reason }.into()
+    Error::WrongShape { name: port.name.clone(), given: infer::show_sizes(tensor.shape), reason }.into()
 }
 
 /// Packs the constants that two forms of a model read, each once.
@@ -463,14 +463,8 @@ fn output(session: &Session, run: usize, index: usize) -> (&str, TensorView<'_>)
 }
 
 fn show_dims(dims: &[PortDim]) -> String {
-    let mut shown = String::from("[");
-    for (i, dim) in dims.iter().enumerate() {
-        shown.push_str(if i > 0 { ", " } else { "" });
-        match dim {
-            PortDim::Fixed(n) => shown.push_str(&n.to_string()),
-            PortDim::Symbol(name) => shown.push_str(name),
-        }
-    }
-    shown.push(']');
-    shown
+    infer::list(dims.len(), &|i| match &dims[i] {
+        PortDim::Fixed(n) => n.to_string(),
+        PortDim::Symbol(name) => name.clone(),
+    })
 }

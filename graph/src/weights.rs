@@ -7,7 +7,7 @@
 
 use crate::SortedMap;
 use crate::error::{Error, Failure};
-use crate::infer::MAX_TRACKED;
+use crate::infer::{MAX_TRACKED, show_sizes};
 use crate::ir::{DType, Model, Node, Op, Tensor, ValueId};
 use crate::session::Options;
 use bytes::Bytes;
@@ -251,7 +251,10 @@ impl Weights {
 fn matrix(tensor: &Tensor, node: &str) -> Result<(usize, usize), Failure> {
     match tensor.shape.as_slice() {
         &[rows, cols] => Ok((rows, cols)),
-        _ => Err(Error::unsupported(node, format!("a weight of shape {:?}, where a matrix is wanted", tensor.shape))),
+        shape => {
+            let shape = show_sizes(shape);
+            Err(Error::unsupported(node, format!("a weight of shape {shape}, where a matrix is wanted")))
+        }
     }
 }
 

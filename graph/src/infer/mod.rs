@@ -154,10 +154,20 @@ pub fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
 
 /// A shape as people write it.
 pub fn show(shape: &[Dim]) -> String {
+    list(shape.len(), &|i| shape[i].to_string())
+}
+
+/// [`show`], of sizes. What formats a slice for `Debug` would be a kilobyte in a page.
+pub(crate) fn show_sizes(sizes: &[usize]) -> String {
+    list(sizes.len(), &|i| sizes[i].to_string())
+}
+
+/// So many items in brackets.
+pub(crate) fn list(count: usize, item: &dyn Fn(usize) -> String) -> String {
     let mut shown = String::from("[");
-    for (i, dim) in shape.iter().enumerate() {
+    for i in 0..count {
         shown.push_str(if i > 0 { ", " } else { "" });
-        shown.push_str(&dim.to_string());
+        shown.push_str(&item(i));
     }
     shown.push(']');
     shown

@@ -1,7 +1,7 @@
 //! The type and shape of each operator's result.
 
 use super::operands::{Known, Visit, known, shape_range};
-use super::{Fact, show};
+use super::{Fact, show, show_sizes};
 use crate::dim::{Dim, product};
 use crate::error::Failure;
 use crate::ir::{DType, Op, Unary};
@@ -125,7 +125,7 @@ impl Visit<'_> {
             }
             Op::Transpose { perm } => {
                 if perm.len() != rank || (0..rank).any(|axis| !perm.contains(&axis)) {
-                    return self.invalid(format!("permutation {perm:?} of a tensor of rank {rank}"));
+                    return self.invalid(format!("permutation {} of a tensor of rank {rank}", show_sizes(perm)));
                 }
                 let mut shape = Vec::with_capacity(rank);
                 perm.iter().for_each(|&axis| shape.push(x[axis].clone()));
