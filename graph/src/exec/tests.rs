@@ -161,6 +161,21 @@ fn what_cannot_run_is_said_when_the_session_is_made() {
 /// A tower of operators of every in-place, aliasing and scratch-using kind, in random order: the plan's promise that no
 /// step writes what another still needs, for any shape.
 #[test]
+fn only_axes_of_size_1_are_squeezed() {
+    let session = |data: &[f32]| {
+        let mut b = Builder::default();
+        let x = b.input("x", DType::F32, &["rows"]);
+        let (row, axes) = (b.floats(&[data.len()], data), b.integers(&[0]));
+        let one = b.node(Op::Squeeze, &[row, axes]);
+        let one = b.node(Op::Softmax { axis: -1, coerced: false }, &[one]);
+        let y = b.node(Op::Binary(Binary::Add), &[x, one]);
+        Session::with_options(b.output(y), Options { optimize: false, ..Options::default() })
+    };
+    assert!(session(&[5.0]).is_ok());
+    assert!(matches!(session(&[5.0, 6.0, 7.0]), Err(Error::InvalidModel { .. })));
+}
+
+#[test]
 fn plans_keep_live_values_apart() {
     for seed in 0..40 {
         let mut b = Builder::default();

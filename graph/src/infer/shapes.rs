@@ -152,8 +152,12 @@ impl Visit<'_> {
                 };
                 let mut shape = Vec::with_capacity(rank);
                 for (i, dim) in x.iter().enumerate() {
-                    if axes.as_ref().map_or(!dim.is(1), |axes| !axes.contains(&i)) {
-                        shape.push(dim.clone());
+                    match axes.as_ref().map_or(dim.is(1), |axes| axes.contains(&i)) {
+                        false => shape.push(dim.clone()),
+                        true if dim.known().is_some_and(|n| n != 1) => {
+                            return self.invalid(format!("axis {i} of {} is not of size 1", show(x)));
+                        }
+                        true => {}
                     }
                 }
                 shape
