@@ -14,7 +14,6 @@ use crate::proto::{ValueInfoProto, data_type};
 use crate::reader::NodeReader;
 use crate::tensor;
 use fourlane_graph::ir::{DType, Model, Port, PortDim, ValueId};
-use std::borrow::Cow;
 
 /// Takes tensors out of the file as it reads them.
 pub(crate) fn convert(file: &mut ModelProto, external: &dyn ExternalData) -> Result<Model, LoadError> {
@@ -121,13 +120,13 @@ impl Loader<'_> {
         let Err(reject) = self.convert(node) else { return Ok(()) };
         let reason = match reject.reason() {
             Reason::Broken(error) => return Err(error),
-            Reason::Operator => Some(Cow::Borrowed("")),
+            Reason::Operator => Some(String::new()),
             Reason::Form(reason) => Some(reason),
             Reason::Elements { dtype, tensor } => {
                 self.builder.node += &format!(" (tensor {tensor})");
-                Some(format!("of {dtype} elements").into())
+                Some(format!("of {dtype} elements"))
             }
-            Reason::Unknown(reason) => self.unsupported.is_empty().then_some(Cow::Borrowed(reason)),
+            Reason::Unknown(reason) => self.unsupported.is_empty().then(|| reason.into()),
         };
         if let Some(reason) = reason {
             self.reject(node, reason);
@@ -185,7 +184,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn reject(&mut self, node: &NodeProto, reason: Cow<'static, str>) {
+    fn reject(&mut self, node: &NodeProto, reason: String) {
         let (domain, op_type) = (standard_name(&node.domain), &node.op_type);
         let operator = if domain.is_empty() { op_type.clone() } else { format!("{domain}:{op_type}") };
         let node = self.builder.node.clone();

@@ -4,7 +4,6 @@
 //! "the first error wins": they are collected over the whole file, because a person who converts a model wants the
 //! whole list, not one item per attempt.
 
-use std::borrow::Cow;
 use std::fmt;
 
 /// Why [`load`](crate::load) refused a file.
@@ -55,7 +54,7 @@ pub struct UnsupportedOperator {
     /// `Loop`, `com.microsoft:GroupQueryAttention`.
     pub operator: String,
     /// What about it is not supported; empty if it is the operator as such.
-    pub reason: Cow<'static, str>,
+    pub reason: String,
     /// How many nodes.
     pub count: usize,
     /// The first few of their names.
@@ -116,7 +115,7 @@ pub(crate) enum Reason {
     /// The operator as such does not exist here.
     Operator,
     /// A form of it does not.
-    Form(Cow<'static, str>),
+    Form(String),
     /// A constant is of a type that does not.
     Elements { dtype: &'static str, tensor: String },
     /// Something about a value would have to be known. Not reported when an earlier rejection is the cause.
@@ -148,13 +147,13 @@ impl From<LoadError> for Reject {
 impl From<&'static str> for Reject {
     #[cold]
     fn from(reason: &'static str) -> Self {
-        Reason::Form(Cow::Borrowed(reason)).into()
+        Reason::Form(reason.into()).into()
     }
 }
 
 impl From<String> for Reject {
     #[cold]
     fn from(reason: String) -> Self {
-        Reason::Form(Cow::Owned(reason)).into()
+        Reason::Form(reason).into()
     }
 }
