@@ -99,10 +99,11 @@ impl TextClassifier {
     /// As [`TextClassifier::new`].
     pub fn with_options(model: Model, files: &Files<'_>, options: SessionOptions) -> Result<Self, Error> {
         let read = |file, error| Error::File { file, error };
-        let config = files.config.map(ModelConfig::from_json).transpose().map_err(|e| read("config.json", e))?;
-        let config = config.unwrap_or_default();
-        let tokens = files.tokenizer_config.map(TokenizerConfig::from_json).transpose();
-        let tokens = tokens.map_err(|e| read("tokenizer_config.json", e))?.unwrap_or_default();
+        // No file is as an empty one.
+        let empty = b"{}";
+        let config = ModelConfig::from_json(files.config.unwrap_or(empty)).map_err(|e| read("config.json", e))?;
+        let tokens = TokenizerConfig::from_json(files.tokenizer_config.unwrap_or(empty));
+        let tokens = tokens.map_err(|e| read("tokenizer_config.json", e))?;
         let mut tokenizer = match (files.tokenizer, files.vocab) {
             (Some(json), _) => Tokenizer::from_json(json)?,
             (None, Some(vocab)) => Tokenizer::from_vocab(vocab, &tokens)?,
