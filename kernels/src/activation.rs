@@ -10,6 +10,8 @@ pub enum Activation {
     Relu,
     /// `x / 2 * (1 + erf(x / sqrt 2))`
     Gelu,
+    /// `x / 2 * (1 + erf(x / 1.4140625))`: GELU with the square root of 2 that models in half floats have.
+    GeluHalf,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`
     GeluTanh,
     /// `tanh(x)`

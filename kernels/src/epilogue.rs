@@ -20,6 +20,8 @@ use crate::vector::{FloatVector, span};
 pub struct Epilogue<'a> {
     /// Factor of the product.
     pub alpha: f32,
+    /// Whether `alpha * product`, of floats, is rounded as by [`UnaryOp::Half`](crate::unary::UnaryOp::Half).
+    pub half: bool,
     /// One value per column, `[n]`.
     pub bias: Option<&'a [f32]>,
     /// Applied to `alpha * product + bias`.
@@ -32,7 +34,8 @@ pub struct Epilogue<'a> {
 
 impl Default for Epilogue<'_> {
     fn default() -> Self {
-        Epilogue { alpha: 1.0, bias: None, activation: Activation::None, residual: None, residual_stride: 0 }
+        let activation = Activation::None;
+        Epilogue { alpha: 1.0, half: false, bias: None, activation, residual: None, residual_stride: 0 }
     }
 }
 
@@ -46,24 +49,32 @@ impl Epilogue<'_> {
 
     /// Whether the product is left as it is.
     pub(crate) fn is_identity(&self) -> bool {
-        self.alpha == 1.0 && self.bias.is_none() && self.activation == Activation::None && self.residual.is_none()
+        self.alpha == 1.0
+            && !self.half
+            && self.bias.is_none()
+            && self.activation == Activation::None
+            && self.residual.is_none()
     }
 
     /// Finishes the columns `j..j + width` of the rows `i..i + rows` of the product in C.
     pub(crate) fn apply(&self, c: &mut Grid<f32>, i: usize, rows: usize, j: usize, width: usize) {
         let mut tile = Tile { c, i, rows, j, width };
-        let alpha = F32x4::splat(self.alpha);
+        let mut alpha = F32x4::splat(self.alpha);
+        if self.half {
+            tile.map(|x| math::half(x * alpha));
+            alpha = F32x4::splat(1.0);
+        }
         if let Some(bias) = self.bias {
             let bias = &bias[j..j + width];
             tile.each_row(|_, row| zip_in_place(row, bias, |x, bias| x * alpha + bias));
-        } else if self.alpha != 1.0 {
+        } else if self.alpha != 1.0 && !self.half {
             tile.map(|x| x * alpha);
         }
         // One loop for each function: within a common loop its constants would be loaded again for every vector.
         match self.activation {
             Activation::None => {}
             Activation::Relu => tile.map(math::relu),
-            Activation::Gelu => tile.map(math::gelu()),
+            Activation::Gelu | Activation::GeluHalf => tile.map(math::gelu(self.activation == Activation::GeluHalf)),
             Activation::GeluTanh => tile.map(math::gelu_tanh()),
             Activation::Tanh => tile.map(math::tanh),
         }

@@ -45,8 +45,9 @@ pub fn activation(activation: Activation, x: f64) -> f64 {
         Activation::Relu if x < 0.0 => 0.0,
         Activation::Relu => x,
         // The limits at minus infinity, where the formulas say 0 * infinity.
-        Activation::Gelu | Activation::GeluTanh if x == f64::NEG_INFINITY => 0.0,
+        Activation::Gelu | Activation::GeluHalf | Activation::GeluTanh if x == f64::NEG_INFINITY => 0.0,
         Activation::Gelu => x / 2.0 * (1.0 + erf(x * FRAC_1_SQRT_2)),
+        Activation::GeluHalf => x / 2.0 * (1.0 + erf(x / 1.4140625)),
         Activation::GeluTanh => x / 2.0 * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x * x * x)).tanh()),
         Activation::Tanh => x.tanh(),
     }
@@ -71,6 +72,7 @@ pub fn unary(op: UnaryOp, x: f64) -> f64 {
         UnaryOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         UnaryOp::Relu => activation(Activation::Relu, x),
         UnaryOp::Gelu => activation(Activation::Gelu, x),
+        UnaryOp::GeluHalf => activation(Activation::GeluHalf, x),
         UnaryOp::GeluTanh => activation(Activation::GeluTanh, x),
         UnaryOp::Half if x == 0.0 || !x.is_finite() => x,
         UnaryOp::Half => {
@@ -204,7 +206,9 @@ const NF4: [f64; 16] = [
 const FP4: [f64; 16] = [0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0, -0.0, -0.0625, -8.0, -12.0, -4.0, -6.0, -2.0, -3.0];
 
 fn finish(epilogue: &Epilogue, i: usize, j: usize, x: f64) -> f32 {
-    let x = epilogue.alpha as f64 * x + epilogue.bias.map_or(0.0, |bias| bias[j] as f64);
+    let x = epilogue.alpha as f64 * x;
+    let x = if epilogue.half { unary(UnaryOp::Half, x) } else { x };
+    let x = x + epilogue.bias.map_or(0.0, |bias| bias[j] as f64);
     let residual = epilogue.residual.map_or(0.0, |residual| residual[i * epilogue.residual_stride + j] as f64);
     (activation(epilogue.activation, x) + residual) as f32
 }

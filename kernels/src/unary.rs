@@ -46,6 +46,8 @@ pub enum UnaryOp {
     Relu,
     /// `x / 2 * (1 + erf(x / sqrt 2))`, within 2e-7 of `max(1, |x|)`.
     Gelu,
+    /// `x / 2 * (1 + erf(x / 1.4140625))`, within 2e-7 of `max(1, |x|)`; the root is that of half floats.
+    GeluHalf,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, within 2e-7 of `max(1, |x|)`.
     GeluTanh,
     /// Rounded to the 11 significant bits of a half float, ties to even. The range stays that of `f32`: what would be
@@ -86,6 +88,7 @@ fn apply_here(op: UnaryOp, x: &mut [f32]) {
         UnaryOp::Tanh => Activation::Tanh,
         UnaryOp::Relu => Activation::Relu,
         UnaryOp::Gelu => Activation::Gelu,
+        UnaryOp::GeluHalf => Activation::GeluHalf,
         UnaryOp::GeluTanh => Activation::GeluTanh,
     };
     let width = x.len();

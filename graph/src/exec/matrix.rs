@@ -144,7 +144,7 @@ pub(super) fn linear(activation: Activation, alpha: f32, step: &Step, memory: &M
     let (k, n) = (x.shape[x.shape.len() - 1], out.shape[out.shape.len() - 1]);
     let m = out.shape.count().checked_div(n).unwrap_or(0);
     let (bias, residual) = (optional(step, memory, 2), optional(step, memory, 3));
-    let epilogue = Epilogue { alpha, bias, activation, residual, residual_stride: n };
+    let epilogue = Epilogue { alpha, bias, activation, residual, residual_stride: n, ..Epilogue::default() };
     let (a, weight, c) = (memory.read(x), operand(step, 1), memory.write(out));
     match weight.dtype {
         DType::F32 => product(m, n, k, a, memory.read(weight), c, &epilogue, literal::CONSTANT_DEPTH, memory),

@@ -40,16 +40,30 @@ struct Weighted<const N: usize> {
     exp: Constants,
 }
 
+/// The same of `s x`, with s the square root of 2 over what it is in half floats.
+const fn of_half() -> [f32; 7] {
+    let s = std::f64::consts::SQRT_2 / 1.414_062_5;
+    let (mut scaled, mut power, mut i) = (NORMAL_LOG_ODDS, s, 0);
+    while i < scaled.len() {
+        scaled[i] = (NORMAL_LOG_ODDS[i] as f64 * power) as f32;
+        power *= s * s;
+        i += 1;
+    }
+    scaled
+}
+
 static GELU: Weighted<7> = Weighted { bound: NORMAL_BOUND, log_odds: NORMAL_LOG_ODDS, exp: CONSTANTS };
 
 const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_2;
+static GELU_HALF: Weighted<7> = Weighted { bound: NORMAL_BOUND, log_odds: of_half(), exp: CONSTANTS };
 static GELU_TANH: Weighted<2> =
     Weighted { bound: 10.0, log_odds: [TWO_SQRT_2_OVER_PI, TWO_SQRT_2_OVER_PI * 0.044_715], exp: CONSTANTS };
 
-/// `x / 2 * (1 + erf(x / sqrt 2))` for every `x`; zero at minus infinity, which is the limit.
+/// `x / 2 * (1 + erf(x / sqrt 2))` for every `x`; zero at minus infinity, which is the limit. The root is exact, or
+/// `of_half` floats.
 #[inline(always)]
-pub(crate) fn gelu() -> impl Fn(F32x4) -> F32x4 {
-    GELU.function()
+pub(crate) fn gelu(of_half: bool) -> impl Fn(F32x4) -> F32x4 {
+    if of_half { &GELU_HALF } else { &GELU }.function()
 }
 
 /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))` for every `x`; zero at minus infinity, which is the limit.

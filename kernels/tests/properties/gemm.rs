@@ -1,10 +1,17 @@
 use crate::{Noise, assert_each, close, config};
 use fourlane_kernels::gemm::{Epilogue, gemm, pack_b, packed_len};
+use fourlane_kernels::unary::{UnaryOp, apply};
 use fourlane_kernels::{Activation, reference};
 use proptest::prelude::*;
 
-const ACTIVATIONS: [Activation; 5] =
-    [Activation::None, Activation::Relu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh];
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::Gelu,
+    Activation::GeluHalf,
+    Activation::GeluTanh,
+    Activation::Tanh,
+];
 
 /// What C holds before: a kernel must overwrite it in the matrix and keep it outside.
 const UNTOUCHED: f32 = -77.0;
@@ -64,6 +71,7 @@ fn check(case: &Case) {
         activation: case.activation,
         residual: case.residual.is_some().then_some(&residual),
         residual_stride,
+        ..Epilogue::default()
     };
 
     let mut packed = vec![f32::NAN; packed_len(k, n)];
@@ -92,6 +100,24 @@ proptest! {
     #[test]
     fn matches_reference(case in cases(0..=70usize)) {
         check(&case);
+    }
+
+    /// Rounded before the bias, so as operators of their own do it.
+    #[test]
+    fn products_in_halves(m in 1..=9usize, n in 1..=70usize, k in 1..=70usize, seed: u64) {
+        let mut noise = Noise::new(seed);
+        let (a, b, bias) = (noise.floats(m * k), noise.floats(n * k), noise.floats(n));
+        let mut packed = vec![0.0; packed_len(k, n)];
+        pack_b(k, n, &b, n, 1, &mut packed);
+        let (mut fused, mut apart) = (vec![0.0; m * n], vec![0.0; m * n]);
+        let epilogue = Epilogue { alpha: 0.7, half: true, bias: Some(&bias), ..Epilogue::default() };
+        gemm(m, n, k, &a, k, &packed, &mut fused, n, &epilogue);
+        gemm(m, n, k, &a, k, &packed, &mut apart, n, &Epilogue { half: false, bias: None, ..epilogue });
+        apply(UnaryOp::Half, &mut apart);
+        for (i, x) in apart.iter_mut().enumerate() {
+            *x += bias[i % n];
+        }
+        assert_eq!(fused, apart);
     }
 
     /// Batching must not change results: this is what makes a text's result independent of its neighbours.

@@ -170,6 +170,7 @@ proptest! {
             (Activation::None, None),
             (Activation::Relu, Some(UnaryOp::Relu)),
             (Activation::Gelu, Some(UnaryOp::Gelu)),
+            (Activation::GeluHalf, Some(UnaryOp::GeluHalf)),
             (Activation::GeluTanh, Some(UnaryOp::GeluTanh)),
             (Activation::Tanh, Some(UnaryOp::Tanh)),
         ][..]),

@@ -86,6 +86,7 @@ proptest! {
         gemm::pack_b(k, n, &b, n, 1, &mut packed);
         let epilogue = Epilogue {
             alpha: 0.5, bias: Some(&bias), activation: Activation::Gelu, residual: Some(&residual), residual_stride: n,
+            ..Epilogue::default()
         };
         check_floats(m * (n + slack), &|| 0, |c, _| {
             gemm::gemm(m, n, k, &a, k + slack, &packed, c, n + slack, &epilogue);

@@ -4,7 +4,7 @@ use crate::{Noise, same};
 use fourlane_kernels::reference;
 use fourlane_kernels::unary::{UnaryOp, apply};
 
-const ALL: [UnaryOp; 18] = [
+const ALL: [UnaryOp; 19] = [
     UnaryOp::Abs,
     UnaryOp::Neg,
     UnaryOp::Sign,
@@ -21,6 +21,7 @@ const ALL: [UnaryOp; 18] = [
     UnaryOp::Sigmoid,
     UnaryOp::Relu,
     UnaryOp::Gelu,
+    UnaryOp::GeluHalf,
     UnaryOp::GeluTanh,
     UnaryOp::Half,
 ];
@@ -43,7 +44,7 @@ fn promised(op: UnaryOp) -> (f64, Unit) {
         UnaryOp::Log => (1.0, Unit::Ulp),
         UnaryOp::Sin | UnaryOp::Cos => (6e-8, Unit::Turns),
         UnaryOp::Erf => (2e-7, Unit::Absolute),
-        UnaryOp::Gelu | UnaryOp::GeluTanh => (2e-7, Unit::Relative),
+        UnaryOp::Gelu | UnaryOp::GeluHalf | UnaryOp::GeluTanh => (2e-7, Unit::Relative),
         // Correctly rounded.
         _ => (0.5, Unit::Ulp),
     }
@@ -148,7 +149,15 @@ fn position_does_not_matter() {
 #[ignore = "takes minutes"]
 fn exhaustive() {
     let (low, high) = (2f32.powi(-24).to_bits(), 128f32.to_bits());
-    for op in [UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Erf, UnaryOp::Gelu, UnaryOp::GeluTanh] {
+    for op in [
+        UnaryOp::Exp,
+        UnaryOp::Tanh,
+        UnaryOp::Sigmoid,
+        UnaryOp::Erf,
+        UnaryOp::Gelu,
+        UnaryOp::GeluHalf,
+        UnaryOp::GeluTanh,
+    ] {
         check(op, (low..=high).flat_map(|bits| [bits, bits | 1 << 31]));
     }
 }
