@@ -217,6 +217,8 @@ pub enum Unary {
     Relu,
     /// `x / 2 * (1 + erf(x / sqrt 2))`
     Gelu,
+    /// As `Gelu`, with 1.4140625 for the square root of 2, which is what it is in half floats.
+    GeluHalf,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`
     GeluTanh,
     /// Rounded to the precision of a half float.
@@ -377,9 +379,9 @@ pub enum Op {
     TransposeCodes { code: Code, k: usize, n: usize },
     /// `(x, codes, scales, [zero_points], [bias], [residual])`: as `Linear`, with a constant weight `[n, k]` that stays in
     /// blocks of codes. Scales are floats; zero points are codes (u8, or as the codes) or floats, and where absent the middle of
-    /// the range.
+    /// the range. If `half`, the product is rounded to half floats before the bias, as by `Unary::Half`.
     #[allow(missing_docs)]
-    LinearBlocks { activation: Activation, code: Code, block: usize, k: usize, n: usize },
+    LinearBlocks { activation: Activation, code: Code, block: usize, k: usize, n: usize, half: bool },
 
     // What only passes make:
     /// `(q, k, v, lengths, grid, [mask])`: `Attention` of texts of different lengths that stand one behind the other.

@@ -166,8 +166,8 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Failu
         Op::MatMul => matrix::matmul(step, memory),
         Op::Gemm { alpha, beta, trans_b, .. } => matrix::gemm(*alpha, *beta, *trans_b, step, memory),
         Op::Attention { heads, scale } => matrix::attention(*heads, *scale, step, memory),
-        Op::LinearBlocks { activation, code, block, k, n } => {
-            quantized::linear_blocks(*activation, *code, *block, [*k, *n], step, memory);
+        Op::LinearBlocks { activation, code, block, k, n, half } => {
+            quantized::linear_blocks(*activation, *half, *code, *block, [*k, *n], step, memory);
         }
         Op::DequantizeBlocks { code, block, k } => quantized::dequantize_blocks(*code, *block, *k, step, memory),
         Op::TransposeCodes { code, k, n } => quantized::transpose_codes(*code, *k, *n, step, memory),
@@ -275,6 +275,7 @@ impl From<Unary> for Option<fourlane_kernels::unary::UnaryOp> {
             Unary::Sigmoid => UnaryOp::Sigmoid,
             Unary::Relu => UnaryOp::Relu,
             Unary::Gelu => UnaryOp::Gelu,
+            Unary::GeluHalf => UnaryOp::GeluHalf,
             Unary::GeluTanh => UnaryOp::GeluTanh,
             Unary::Half => UnaryOp::Half,
             Unary::Not | Unary::IsNan => return None,

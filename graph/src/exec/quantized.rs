@@ -162,6 +162,7 @@ pub(super) fn check_blocks(code: Code, block: usize, [k, n]: [usize; 2], first: 
 
 pub(super) fn linear_blocks(
     activation: Activation,
+    half: bool,
     code: Code,
     block: usize,
     [k, n]: [usize; 2],
@@ -175,7 +176,7 @@ pub(super) fn linear_blocks(
     let m = out.shape.count().checked_div(n).unwrap_or(0);
     let weight = blocks(code, block, 1, step, memory);
     let (bias, residual) = (optional(step, memory, 4), optional(step, memory, 5));
-    let epilogue = Epilogue { bias, activation, residual, residual_stride: n, ..Epilogue::default() };
+    let epilogue = Epilogue { half, bias, activation, residual, residual_stride: n, ..Epilogue::default() };
     let scratch = memory.write(&step.scratch);
     let gemm = if memory.literal { gemm_blocks::gemm_literal } else { gemm_blocks::gemm };
     gemm(m, n, k, memory.read(x), k, &weight, memory.write(out), n, &epilogue, scratch);

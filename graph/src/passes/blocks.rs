@@ -46,7 +46,7 @@ fn product(m: &Matcher, node: &Node, fresh: &mut Fresh) -> Option<()> {
         inputs.resize(4, None);
         inputs.push(Some(as_bias(m, bias, n, fresh)?));
     }
-    let op = Op::LinearBlocks { activation: Activation::None, code, block, k, n };
+    let op = Op::LinearBlocks { activation: Activation::None, code, block, k, n, half: false };
     fresh.push(Node { op, inputs, ..node.clone() });
     Some(())
 }

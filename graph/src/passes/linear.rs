@@ -119,6 +119,7 @@ fn activation(m: &Matcher, node: &Node, literal: bool, fresh: &mut Fresh) -> Opt
         Op::Unary(Unary::Relu) => Activation::Relu,
         _ if literal => return None,
         Op::Unary(Unary::Gelu) => Activation::Gelu,
+        Op::Unary(Unary::GeluHalf) => Activation::GeluHalf,
         Op::Unary(Unary::GeluTanh) => Activation::GeluTanh,
         Op::Unary(Unary::Tanh) => Activation::Tanh,
         _ => return None,

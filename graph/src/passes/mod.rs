@@ -12,6 +12,7 @@ mod constants;
 mod expand;
 mod first_rows;
 mod gelu;
+mod halves;
 mod layer_norm;
 mod layout;
 mod linear;
@@ -48,7 +49,7 @@ pub fn run(model: &mut Model, options: &Options) -> Result<Found, Failure> {
 }
 
 /// Whether floats are to have the bits that the graph gives them, operator by operator. In models of half floats only
-/// where they decide about bytes: which results are rounded to halves is not in the graph.
+/// where they decide about bytes: which results are rounded to halves is not in the graph, and passes that fuse find it.
 pub fn is_literal(model: &Model, options: &Options) -> bool {
     let rounded = |id: &ValueId| model.nodes.iter().any(|n| n.op == Op::Cast(DType::I32) && n.outputs.contains(id));
     let quantizes = |node: &Node| match node.op {
@@ -63,6 +64,7 @@ pub fn is_literal(model: &Model, options: &Options) -> bool {
 
 fn improve(model: &mut Draft, options: &Options) -> Result<Found, Failure> {
     let mut found = Found::new();
+    note(&mut found, "rounding to half floats", halves::run(model)?);
     for _ in 0..MAX_ROUNDS {
         simplify(model, &mut found, true)?;
         let count = quantized::run(model)?;

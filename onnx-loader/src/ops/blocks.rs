@@ -44,7 +44,7 @@ fn with_int4(n: &mut NodeReader<'_>) -> Option<()> {
 
 fn layer(code: Code, n: &mut NodeReader<'_>) -> Option<Op> {
     let [k, columns, block] = [size(n, "K")?, size(n, "N")?, size(n, "block_size")?];
-    Some(Op::LinearBlocks { activation: Activation::None, code, block, k, n: columns })
+    Some(Op::LinearBlocks { activation: Activation::None, code, block, k, n: columns, half: false })
 }
 
 fn size(n: &mut NodeReader<'_>, name: &str) -> Option<usize> {
