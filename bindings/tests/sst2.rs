@@ -4,6 +4,7 @@
 
 use fourlane::{Error, Files, Label, Options, SessionOptions, TextClassifier};
 use serde_json::Value;
+use std::path::Path;
 
 static MODEL: &[u8] = include_bytes!("../model/onnx/model_quantized.onnx");
 static FILES: Files<'static> = Files {
@@ -91,6 +92,31 @@ fn literal_logits_are_those_recorded() {
 fn logits_are_near_full_precision() {
     let [mean, _, worst] = distances(&logits(&mut with_literal(false)), |sentence| sentence.fp32);
     assert!(mean <= 0.065 && worst <= 0.48, "mean {mean:.4}, worst {worst:.4}");
+}
+
+/// The model's precisions in floats, where their files are beside the project. The model card asks for 1e-3. Halves that
+/// are rounded half-way to the other side spread, so a few logits are further off, as onnxruntime's own are if it adds in
+/// another order (`session.disable_prepacking`: 9.8e-5 in the mean, 1.27e-3 at worst).
+#[test]
+fn logits_of_float_precisions_are_those_recorded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("shared/models/sst2-mini/onnx");
+    let recorded: Vec<Value> = serde_json::from_str(include_str!("../model/expected.json")).unwrap();
+    for (precision, file) in [("fp32", "model.onnx"), ("fp16", "model_fp16.onnx"), ("q4f16", "model_q4f16.onnx")] {
+        let Ok(bytes) = std::fs::read(folder.join(file)) else { continue };
+        let logits = logits(&mut TextClassifier::new(bytes.into(), &FILES).unwrap());
+        let want = recorded.iter().map(|line| line["logits"][precision].as_array().unwrap());
+        let pairs = want.zip(&logits).flat_map(|(want, got)| want.iter().zip(got));
+        let distances: Vec<f64> = pairs.map(|(want, got)| (want.as_f64().unwrap() - f64::from(*got)).abs()).collect();
+        let mean = distances.iter().sum::<f64>() / distances.len() as f64;
+        let worst = distances.iter().copied().fold(0.0, f64::max);
+        let beyond = distances.iter().filter(|&&distance| distance > 1e-3).count();
+        assert_eq!(distances.len(), 2 * recorded.len());
+        assert!(
+            mean <= 1.3e-4 && worst <= 1.4e-3 && 50 * beyond <= distances.len(),
+            "{precision}: mean {mean:.2e}, worst {worst:.2e}, {beyond} beyond 1e-3"
+        );
+        println!("{precision}: mean {mean:.2e}, worst {worst:.2e}, {beyond} beyond 1e-3");
+    }
 }
 
 fn label(labels: &[Label]) -> &str {
