@@ -121,6 +121,15 @@ pub(crate) trait IntVector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul
     /// The bits that both have.
     fn and(self, other: Self) -> Self;
 
+    /// The bits that one of both has.
+    fn xor(self, other: Self) -> Self;
+
+    /// Lane `i` is bytes `4 * i..`, the low one first.
+    fn from_bytes(bytes: [u8; 4 * LANES]) -> Self;
+
+    /// Lane `i` of vector `j` becomes lane `j` of vector `i`.
+    fn transpose(vectors: [Self; LANES]) -> [Self; LANES];
+
     /// Writes four consecutive values.
     ///
     /// # Safety

@@ -178,6 +178,21 @@ impl IntVector for I32x4 {
     }
 
     #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        I32x4(from_fn(|i| self.0[i] ^ other.0[i]))
+    }
+
+    #[inline(always)]
+    fn from_bytes(bytes: [u8; 4 * LANES]) -> Self {
+        I32x4(from_fn(|i| i32::from_le_bytes(bytes.as_chunks().0[i])))
+    }
+
+    #[inline(always)]
+    fn transpose(vectors: [Self; LANES]) -> [Self; LANES] {
+        from_fn(|i| I32x4(vectors.map(|vector| vector.0[i])))
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut i32) {
         // SAFETY: four values are writable by contract; an array of i32 is aligned as an i32 is.
         unsafe { to.cast::<[i32; 4]>().write(self.0) }

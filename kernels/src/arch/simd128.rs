@@ -189,6 +189,26 @@ impl IntVector for I32x4 {
     }
 
     #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        I32x4(v128_xor(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn from_bytes(bytes: [u8; 4 * LANES]) -> Self {
+        // SAFETY: the array is sixteen readable bytes.
+        I32x4(unsafe { v128_load(bytes.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn transpose([a, b, c, d]: [Self; LANES]) -> [Self; LANES] {
+        let zip = |a: Self, b: Self| (i32x4_shuffle::<0, 4, 1, 5>(a.0, b.0), i32x4_shuffle::<2, 6, 3, 7>(a.0, b.0));
+        let ((ab, ab_high), (cd, cd_high)) = (zip(a, b), zip(c, d));
+        let pair = |ab, cd| [I32x4(i64x2_shuffle::<0, 2>(ab, cd)), I32x4(i64x2_shuffle::<1, 3>(ab, cd))];
+        let ([e, f], [g, h]) = (pair(ab, cd), pair(ab_high, cd_high));
+        [e, f, g, h]
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut i32) {
         // SAFETY: sixteen bytes are writable by contract; the instruction takes any alignment.
         unsafe { v128_store(to.cast(), self.0) }
