@@ -391,6 +391,11 @@ pub enum Op {
     /// is read, which bounds the lengths. The mask is as of `Attention`, for `[texts, heads, longest, longest]`.
     #[allow(missing_docs)]
     AttentionStacked { heads: usize, scale: f32 },
+    /// `(q, x, k_weight, v_weight, lengths, grid, [v_bias])`: `AttentionStacked` with one query for each text, of keys
+    /// `x k_weight` and values `x v_weight + v_bias`, which are not computed. The weights are constant matrices of one shape,
+    /// `[hidden, heads * head_dim]`, or turned if `trans_b`.
+    #[allow(missing_docs)]
+    AttentionAbsorbed { heads: usize, scale: f32, trans_b: bool },
     /// `(x, table)`: for each element of x, of 8 bits, that of the table of 256 bytes which these bits are the place of.
     LookUp,
     /// `()`: a vector of integers that depend on nothing but the shape of the inputs.
@@ -450,6 +455,7 @@ impl Op {
             Op::Attention { .. } => "Attention",
             Op::AttentionHeads { .. } => "AttentionHeads",
             Op::AttentionStacked { .. } => "AttentionStacked",
+            Op::AttentionAbsorbed { .. } => "AttentionAbsorbed",
             Op::DynamicQuantizeLinear => "DynamicQuantizeLinear",
             Op::QuantizeLinear { .. } => "QuantizeLinear",
             Op::DequantizeLinear { .. } => "DequantizeLinear",

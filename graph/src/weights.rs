@@ -64,6 +64,7 @@ pub(crate) enum Format {
 pub(crate) fn format(node: &Node, i: usize) -> Format {
     match (&node.op, i) {
         (Op::Linear { trans_b, .. }, 1) => Format::Panels { transposed: *trans_b },
+        (Op::AttentionAbsorbed { trans_b, .. }, 2 | 3) => Format::Panels { transposed: *trans_b },
         (Op::LinearInt8 { .. }, 3) => Format::PanelsInt8 { by_row: node.input(1).is_none() },
         (Op::Gather { .. }, 0) | (Op::LinearBlocks { .. }, 2 | 3) | (Op::DequantizeBlocks { .. }, 1 | 2) => {
             Format::Table

@@ -23,6 +23,7 @@ pub mod gather;
 pub mod gemm;
 pub mod gemm_blocks;
 pub mod gemm_half;
+pub mod gemm_heads;
 pub mod gemm_int8;
 pub mod layer_norm;
 pub mod literal;

@@ -8,7 +8,7 @@ use crate::plan::{MAX_RANK, Sizes, Step, View};
 use crate::weights::halves;
 use fourlane_kernels::attention::{self, Mask, Rows};
 use fourlane_kernels::gemm::{self, Epilogue};
-use fourlane_kernels::{gemm_half, literal};
+use fourlane_kernels::{gemm_half, gemm_heads, literal};
 
 /// Working memory, in floats, of `MatMul`, `Gemm` (a packed second operand) and `Attention`.
 pub(super) fn scratch_floats(op: &Op, step: &Step) -> usize {
@@ -24,6 +24,11 @@ pub(super) fn scratch_floats(op: &Op, step: &Step) -> usize {
             }
             _ => 0,
         },
+        Op::AttentionAbsorbed { heads, .. } => step.input(5).map_or(0, |grid| {
+            let rows = a.shape[1].saturating_mul(*heads).saturating_mul(b.shape[2]);
+            let shape = absorbed_shape(*heads, 1.0, &b.shape, grid.shape[1]);
+            rows.saturating_mul(2).saturating_add(attention::scratch_len(&shape))
+        }),
         Op::Gemm { trans_b: true, .. } => gemm::packed_len(b.shape[1], b.shape[0]),
         _ => {
             let (k, n) = matrix_of(&b.shape);
@@ -252,4 +257,28 @@ pub(super) fn attention_stacked(heads: usize, scale: f32, step: &Step, memory: &
         attend(&shape, heads, qkv, [first_q, first], &mask, (out, result), memory, scratch);
         first += length;
     }
+}
+
+/// All heads are queries for the rows of x.
+fn absorbed_shape(heads: usize, scale: f32, x: &Sizes, length: usize) -> attention::Shape {
+    attention::Shape { seq_q: heads, seq_k: length, head_dim: x[2], v_dim: x[2], scale }
+}
+
+pub(super) fn attention_absorbed(heads: usize, scale: f32, step: &Step, memory: &Memory) {
+    let (q, x) = (operand(step, 0), operand(step, 1));
+    let (texts, dim, hidden) = (q.shape[1], q.shape[2] / heads, x.shape[2]);
+    let (queries, scratch) = scratch(step, memory).split_at_mut(texts * heads * hidden);
+    let (contexts, scratch) = scratch.split_at_mut(queries.len());
+    gemm_heads::transposed(texts, heads, dim, hidden, memory.read(q), memory.read(operand(step, 2)), queries);
+    let (mut first, data) = (0, memory.read::<f32>(x));
+    for (text, &length) in memory.read::<i64>(operand(step, 4)).iter().enumerate() {
+        let shape = absorbed_shape(heads, scale, &x.shape, length as usize);
+        let at = text * heads * hidden;
+        let q = Rows { data: &queries[at..], stride: hidden };
+        let x = Rows { data: &data[first * hidden..], stride: hidden };
+        attention::heads(&shape, 1, q, x, x, &|_| None, &mut contexts[at..], hidden, scratch);
+        first += length as usize;
+    }
+    let (v_weight, bias) = (memory.read(operand(step, 3)), optional(step, memory, 6));
+    gemm_heads::gemm(texts, heads, dim, hidden, contexts, v_weight, bias, memory.write(&step.outputs[0]));
 }

@@ -22,9 +22,11 @@ pub(crate) use memory::Memory;
 /// Working memory of a step.
 pub(crate) fn scratch_bytes(node: &Node, step: &Step) -> usize {
     match &node.op {
-        Op::MatMul | Op::Gemm { .. } | Op::Attention { .. } | Op::AttentionStacked { .. } => {
-            matrix::scratch_floats(&node.op, step).saturating_mul(4)
-        }
+        Op::MatMul
+        | Op::Gemm { .. }
+        | Op::Attention { .. }
+        | Op::AttentionStacked { .. }
+        | Op::AttentionAbsorbed { .. } => matrix::scratch_floats(&node.op, step).saturating_mul(4),
         Op::MatMulInteger => quantized::scratch_bytes(step),
         Op::LinearBlocks { k, .. } => gemm_blocks::scratch_len(*k).saturating_mul(4),
         Op::Linear { .. } => matrix::linear_scratch_floats(step).saturating_mul(4),
@@ -46,6 +48,7 @@ pub(crate) fn check(node: &Node, step: &Step) -> Result<(), Failure> {
         Op::Attention { .. } | Op::Linear { .. } => 2,
         Op::LinearInt8 { .. } => 1,
         Op::AttentionStacked { .. } => 5,
+        Op::AttentionAbsorbed { .. } => 6,
         Op::LinearBlocks { .. } | Op::If => 3,
         Op::DequantizeBlocks { .. } | Op::LookUp => 2,
         Op::Range => 3,
@@ -172,6 +175,7 @@ pub(crate) fn run(node: &Node, step: &Step, memory: &Memory) -> Result<(), Failu
         Op::DequantizeBlocks { code, block, k } => quantized::dequantize_blocks(*code, *block, *k, step, memory),
         Op::TransposeCodes { code, k, n } => quantized::transpose_codes(*code, *k, *n, step, memory),
         Op::AttentionStacked { heads, scale } => matrix::attention_stacked(*heads, *scale, step, memory),
+        Op::AttentionAbsorbed { heads, scale, .. } => matrix::attention_absorbed(*heads, *scale, step, memory),
         Op::Linear { activation, alpha, .. } => matrix::linear(*activation, *alpha, step, memory),
         Op::LinearInt8 { activation } => quantized::linear(*activation, step, memory),
         Op::MatMulInteger => quantized::matmul(step, memory),

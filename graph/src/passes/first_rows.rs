@@ -1,6 +1,7 @@
 //! Only rows that are read: where a stacked model takes the first token of each text, the operators before it need to
-//! work on these tokens alone. In the last layer that leaves keys and values, which attention needs of all tokens; the
-//! query, the projection behind attention and the whole feed-forward network run on one row for each text.
+//! work on these tokens alone. In the last layer that leaves keys and values, which attention needs of all tokens (but see
+//! `absorbed.rs`); the query, the projection behind attention and the whole feed-forward network run on one row for each
+//! text.
 
 use super::rewrite::Fresh;
 use crate::ir::{Model, Node, Op, ValueId};

@@ -4,6 +4,7 @@
 //! everything that does not depend on data goes, until nothing more does; then the large patterns are fused; then linear
 //! layers swallow their neighbours.
 
+mod absorbed;
 mod attention;
 mod blocks;
 mod channels;

@@ -9,6 +9,7 @@ mod data_movement;
 mod gemm;
 mod gemm_blocks;
 mod gemm_half;
+mod gemm_heads;
 mod gemm_int8;
 mod literal;
 mod normalization;

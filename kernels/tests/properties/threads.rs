@@ -7,7 +7,7 @@ use fourlane_kernels::gemm::{self, Epilogue};
 use fourlane_kernels::gemm_blocks::{self, Blocks, Code, Numbers, Zero};
 use fourlane_kernels::gemm_int8::{self, Accuracy, Int8, Mode, Packing};
 use fourlane_kernels::unary::{self, UnaryOp};
-use fourlane_kernels::{Activation, gemm_half, layer_norm, softmax, threads};
+use fourlane_kernels::{Activation, gemm_half, gemm_heads, layer_norm, softmax, threads};
 use proptest::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashSet;
@@ -111,6 +111,17 @@ proptest! {
         check_floats(m * n, &|| gemm_blocks::scratch_len(k), |c, scratch| {
             gemm_blocks::gemm(m, n, k, &a, k, &weight, c, n, &epilogue, scratch);
         });
+    }
+
+    #[test]
+    fn gemm_of_heads(rows in 1..=9usize, heads in 5..=9usize, dim in 6..=16usize, k in 100..=200usize, seed: u64) {
+        let (dim, k) = (4 * dim, 4 * k);
+        let (mut noise, n) = (Noise::new(seed), heads * dim);
+        let (q, x, w) = (noise.floats(rows * n), noise.floats(rows * heads * k), noise.floats(k * n));
+        let mut packed = vec![0.0; gemm::packed_len(k, n)];
+        gemm::pack_b(k, n, &w, n, 1, &mut packed);
+        check_floats(x.len(), &|| 0, |y, _| gemm_heads::transposed(rows, heads, dim, k, &q, &packed, y));
+        check_floats(q.len(), &|| 0, |out, _| gemm_heads::gemm(rows, heads, dim, k, &x, &packed, None, out));
     }
 
     #[test]
