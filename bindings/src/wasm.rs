@@ -257,11 +257,11 @@ impl Classifier {
     }
 }
 
+/// Appends what there is to say of texts.
+type Run<'a> = &'a mut dyn FnMut(&[&str], &mut Vec<f32>) -> Result<(), Error>;
+
 /// What `run` appends for the strings of an array; what is none is empty.
-fn with_texts(
-    array: &Array,
-    run: &mut dyn FnMut(&[&str], &mut Vec<f32>) -> Result<(), Error>,
-) -> Result<Vec<f32>, JsValue> {
+fn with_texts(array: &Array, run: Run) -> Result<Vec<f32>, JsValue> {
     let mut strings = Vec::new();
     for index in 0.. {
         let string = array.get(index);
