@@ -3,7 +3,7 @@
 //! With one query for each text, keys `X Wk` and values `X Wv` of all its tokens are most of the work. By associativity
 //! `q (X Wk)^T = (q Wk^T) X^T`, and `p (X Wv) = (p X) Wv` for the weights `p` that softmax gives: then each head has a query
 //! as wide as X, all heads look at the same keys and values, which are X itself, and the weights are multiplied with one
-//! row for each head and text: [`transposed`] before attention, [`gemm`] behind it.
+//! row for each head and text: [`transposed`] before attention, [`gemm()`] behind it.
 //!
 //! A head's `dim` columns of a weight `[k, heads * dim]`, packed as for [`gemm`](crate::gemm), may begin and end amid a
 //! panel.
