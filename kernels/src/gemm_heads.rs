@@ -5,7 +5,7 @@
 //! as wide as X, all heads look at the same keys and values, which are X itself, and the weights are multiplied with one
 //! row for each head and text: [`transposed`] before attention, [`gemm()`] behind it.
 //!
-//! A head's `dim` columns of a weight `[k, heads * dim]`, packed as for [`gemm`](crate::gemm), may begin and end amid a
+//! A head's `dim` columns of a weight `[k, heads * dim]`, packed as for [`crate::gemm`], may begin and end amid a
 //! panel.
 
 use crate::arch::F32x4;
